@@ -1,0 +1,470 @@
+package receipt
+
+import (
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/helm-ai-kernel/helm-ai-kernel"
+)
+
+// Genesis is entry 0. Its leaf hash is the log's fingerprint. Subject: the public
+// key in PEM.
+type Genesis struct {
+	Key       [ed25519.PublicKeySize]byte // signs every entry until a key entry
+	StreamKey Hash                        // SHA-256 of the stream key, so that a name has one id
+}
+
+// Policy is the activation of a policy. Subject: the policy's bytes.
+type Policy struct {
+	Principal string // who activated it
+	Policy    PolicyRef
+	Mode      helm.Mode
+}
+
+// A PolicyRef says under which policy, and how understood.
+type PolicyRef struct {
+	ID      string
+	Version uint64
+	SHA256  Hash   // of the policy's bytes
+	Format  string // pins the language, such as "helm.policy/v1"
+	Engine  string // what evaluated it, such as "cel-go/0.33.2"
+}
+
+// Session is the close of a session. It marks an end that a pack can be asked for
+// up to; a resumed session goes on at the next seq. Subject: the genesis
+// statement.
+type Session struct {
+	Agent, Session      string
+	Principal, Boundary string
+	Cause               string // CloseAPI, CloseIdle or CloseHost
+}
+
+// Why a session was closed.
+const (
+	CloseAPI  = "api"
+	CloseIdle = "idle"
+	CloseHost = "host"
+)
+
+// Decision is what the kernel answered to a call. Subject: the fields file of the
+// call's arguments and context.
+type Decision struct {
+	Agent, Session      string
+	CallID              string // or ""
+	Principal, Boundary string
+	Tool                string
+
+	Now         time.Time // the time that the policy saw
+	Verdict     helm.Verdict
+	Mode        helm.Mode
+	Enforced    bool // false: in shadow mode, the boundary lets the call pass whatever the verdict
+	Rule        string
+	Reason      helm.Reason
+	Matched     []Match // every rule that matched, at most MaxMatched
+	MatchedMore uint64  // how many more matched
+	Policy      PolicyRef
+	Budgets     []Budget
+	Approval    *Ref        // the ESCALATE whose approval this used up, or whose refusal or pending state it rests on
+	Escalation  *Escalation // of an ESCALATE that opened an approval
+}
+
+// A Match is a rule that matched a call.
+type Match struct {
+	Rule    string
+	Verdict helm.Verdict
+	Code    helm.Code
+}
+
+// A Budget is a budget's state after a decision. Limit and Used are exact
+// decimals.
+type Budget struct {
+	ID          string
+	Limit, Used string
+}
+
+// An Escalation says what answers an ESCALATE.
+type Escalation struct {
+	Expires  time.Time
+	Requires []Requirement // one for each matched ESCALATE rule, in byte order
+}
+
+// A Requirement is what one ESCALATE rule asks for: Count signatures of distinct
+// keys out of Keys, or, where Keys is empty and Count is 0, an operator's answer.
+type Requirement struct {
+	Rule  string
+	Count uint64
+	Keys  []ApproverKey
+}
+
+// An ApproverKey is a key that may answer, by SSH fingerprint ("SHA256:...").
+type ApproverKey struct {
+	Name        string
+	Fingerprint string
+}
+
+// Outcome is how a call ended, as reported. Subject: the fields file of the
+// result, or the decision's statement where no result was given.
+type Outcome struct {
+	Agent, Session      string
+	Principal, Boundary string
+	Tool                string
+	Decision            Ref
+	Verdict             helm.Verdict // the decision's
+	Enforced            bool         // the decision's
+	Status              helm.OutcomeStatus
+	DurationMicros      uint64
+	Conflict            *Ref // an earlier, differing report for the same decision
+}
+
+// Approval is one answer to an ESCALATE. Subject: the ESCALATE's statement.
+type Approval struct {
+	Agent, Session string
+	Escalation     Ref
+	Input          Hash // the commitment of the ESCALATE's arguments and context
+	Answer         string
+	Grade          string
+	Principal      string // who handed it in
+	Boundary       string
+	Approver       string // who answers
+	Expires        time.Time
+	Signature      string // SSHSIG, of GradeSSH
+}
+
+// The answers and grades of an approval.
+const (
+	AnswerApprove = "approve"
+	AnswerRefuse  = "refuse"
+
+	GradeOperator = "operator-token" // an operator's token, nothing signed by a person
+	GradeSSH      = "ssh-signature"
+)
+
+// Boundary is the start or stop of a way by which agents reach the kernel.
+// Subject: the genesis statement.
+type Boundary struct {
+	Principal string
+	Boundary  string
+	Event     string // BoundaryStart or BoundaryStop
+	Covers    string // what it covers, for people
+}
+
+// The events of a boundary.
+const (
+	BoundaryStart = "start"
+	BoundaryStop  = "stop"
+)
+
+// Freeze denies everything from here on. Subject: the genesis statement.
+type Freeze struct {
+	Principal, Boundary string
+	Reason              string
+}
+
+// Unfreeze ends a freeze. Subject: the genesis statement.
+type Unfreeze struct {
+	Principal, Boundary string
+	Reason              string
+}
+
+// Key replaces the log's key: it is signed by both, the old one first. Subject:
+// the new public key in PEM.
+type Key struct {
+	Principal string
+	Old, New  [ed25519.PublicKeySize]byte
+}
+
+// Kind implements Body.
+func (*Genesis) Kind() Kind { return KindGenesis }
+
+// Kind implements Body.
+func (*Policy) Kind() Kind { return KindPolicy }
+
+// Kind implements Body.
+func (*Session) Kind() Kind { return KindSession }
+
+// Kind implements Body.
+func (*Decision) Kind() Kind { return KindDecision }
+
+// Kind implements Body.
+func (*Outcome) Kind() Kind { return KindOutcome }
+
+// Kind implements Body.
+func (*Approval) Kind() Kind { return KindApproval }
+
+// Kind implements Body.
+func (*Boundary) Kind() Kind { return KindBoundary }
+
+// Kind implements Body.
+func (*Freeze) Kind() Kind { return KindFreeze }
+
+// Kind implements Body.
+func (*Unfreeze) Kind() Kind { return KindUnfreeze }
+
+// Kind implements Body.
+func (*Key) Kind() Kind { return KindKey }
+
+func (b *Genesis) describe(c *codec) {
+	c.name("key")
+	c.base64(b.Key[:])
+	c.name("stream_key_sha256")
+	c.base64(b.StreamKey[:])
+}
+
+func (b *Policy) describe(c *codec) {
+	c.nameMember("principal", &b.Principal)
+	c.name("policy")
+	b.Policy.describe(c)
+	c.oneOf("mode", (*string)(&b.Mode), string(helm.Enforce), string(helm.Shadow))
+}
+
+func (p *PolicyRef) describe(c *codec) {
+	c.object(func() {
+		c.nameMember("id", &p.ID)
+		c.name("version")
+		c.number(&p.Version)
+		c.name("sha256")
+		c.hex(p.SHA256[:])
+		c.nameMember("format", &p.Format)
+		c.nameMember("engine", &p.Engine)
+	})
+}
+
+func (b *Session) describe(c *codec) {
+	c.nameMember("agent", &b.Agent)
+	c.nameMember("session", &b.Session)
+	c.nameMember("principal", &b.Principal)
+	c.nameMember("boundary", &b.Boundary)
+	c.oneOf("cause", &b.Cause, CloseAPI, CloseIdle, CloseHost)
+}
+
+func (b *Decision) describe(c *codec) {
+	c.nameMember("agent", &b.Agent)
+	c.nameMember("session", &b.Session)
+	if c.optional("call_id", b.CallID != "") {
+		c.checked(&b.CallID, helm.MaxNameBytes, func(s string) error { return helm.CheckName("call_id", s) })
+	}
+	c.nameMember("principal", &b.Principal)
+	c.nameMember("boundary", &b.Boundary)
+	c.nameMember("tool", &b.Tool)
+	c.name("now")
+	c.time(&b.Now)
+	c.verdict("verdict", &b.Verdict)
+	c.oneOf("mode", (*string)(&b.Mode), string(helm.Enforce), string(helm.Shadow))
+	c.name("enforced")
+	c.boolean(&b.Enforced)
+	c.nameMember("rule", &b.Rule)
+	c.name("reason")
+	c.object(func() {
+		c.code("code", &b.Reason.Code)
+		c.name("message")
+		c.text(&b.Reason.Message, MaxReasonBytes)
+	})
+	c.name("matched")
+	list(c, &b.Matched, MaxMatched, func(m *Match) {
+		c.object(func() {
+			c.nameMember("rule", &m.Rule)
+			c.verdict("verdict", &m.Verdict)
+			c.code("code", &m.Code)
+		})
+	})
+	if c.optional("matched_more", b.MatchedMore > 0) {
+		c.positive(&b.MatchedMore)
+	}
+	c.name("policy")
+	b.Policy.describe(c)
+	c.name("budgets")
+	list(c, &b.Budgets, MaxBudgets, func(m *Budget) {
+		c.object(func() {
+			c.nameMember("id", &m.ID)
+			c.decimal("limit", &m.Limit)
+			c.decimal("used", &m.Used)
+		})
+	})
+	if c.optional("approval", b.Approval != nil) {
+		allocate(c, &b.Approval).describe(c)
+	}
+	if c.optional("escalation", b.Escalation != nil) {
+		allocate(c, &b.Escalation).describe(c)
+	}
+	if c.err == nil && b.Escalation != nil && b.Verdict != helm.Escalate {
+		c.fail("a verdict of %s has an escalation", b.Verdict)
+	}
+}
+
+func (e *Escalation) describe(c *codec) {
+	c.object(func() {
+		c.name("expires")
+		c.time(&e.Expires)
+		c.name("requires")
+		list(c, &e.Requires, MaxRequirements, func(r *Requirement) {
+			c.object(func() {
+				c.nameMember("rule", &r.Rule)
+				c.name("count")
+				c.number(&r.Count)
+				c.name("keys")
+				list(c, &r.Keys, MaxKeys, func(k *ApproverKey) {
+					c.object(func() {
+						c.nameMember("name", &k.Name)
+						c.nameMember("fingerprint", &k.Fingerprint)
+					})
+				})
+			})
+			if c.err == nil && r.Count > uint64(len(r.Keys)) {
+				c.fail("a requirement asks for %d of %d keys", r.Count, len(r.Keys))
+			}
+			if c.err == nil && r.Count == 0 && len(r.Keys) > 0 {
+				c.fail("a requirement names keys and asks for none of them")
+			}
+		})
+		if c.err == nil && len(e.Requires) == 0 {
+			c.fail("an escalation asks for nothing")
+		}
+	})
+}
+
+func (b *Outcome) describe(c *codec) {
+	c.nameMember("agent", &b.Agent)
+	c.nameMember("session", &b.Session)
+	c.nameMember("principal", &b.Principal)
+	c.nameMember("boundary", &b.Boundary)
+	c.nameMember("tool", &b.Tool)
+	c.name("decision")
+	b.Decision.describe(c)
+	c.verdict("verdict", &b.Verdict)
+	c.name("enforced")
+	c.boolean(&b.Enforced)
+	c.oneOf("status", (*string)(&b.Status), string(helm.OutcomeOK), string(helm.OutcomeError),
+		string(helm.OutcomeTimeout), string(helm.OutcomeNotExecuted))
+	c.name("duration_us")
+	c.number(&b.DurationMicros)
+	if c.optional("conflict", b.Conflict != nil) {
+		allocate(c, &b.Conflict).describe(c)
+	}
+}
+
+func (b *Approval) describe(c *codec) {
+	c.nameMember("agent", &b.Agent)
+	c.nameMember("session", &b.Session)
+	c.name("escalation")
+	b.Escalation.describe(c)
+	c.name("input")
+	c.base64(b.Input[:])
+	c.oneOf("answer", &b.Answer, AnswerApprove, AnswerRefuse)
+	c.oneOf("grade", &b.Grade, GradeOperator, GradeSSH)
+	c.nameMember("principal", &b.Principal)
+	c.nameMember("boundary", &b.Boundary)
+	c.nameMember("approver", &b.Approver)
+	c.name("expires")
+	c.time(&b.Expires)
+	if c.optional("signature", b.Signature != "") {
+		c.text(&b.Signature, 4096)
+	}
+	if c.err == nil && (b.Grade == GradeSSH) != (b.Signature != "") {
+		c.fail("an approval of grade %s has a signature exactly when the grade is %s", b.Grade, GradeSSH)
+	}
+}
+
+func (b *Boundary) describe(c *codec) {
+	c.nameMember("principal", &b.Principal)
+	c.nameMember("boundary", &b.Boundary)
+	c.oneOf("event", &b.Event, BoundaryStart, BoundaryStop)
+	c.name("covers")
+	c.text(&b.Covers, MaxReasonBytes)
+}
+
+func (b *Freeze) describe(c *codec) {
+	c.freeze(&b.Principal, &b.Boundary, &b.Reason)
+}
+
+func (b *Unfreeze) describe(c *codec) {
+	c.freeze(&b.Principal, &b.Boundary, &b.Reason)
+}
+
+func (c *codec) freeze(principal, boundary, reason *string) {
+	c.nameMember("principal", principal)
+	c.nameMember("boundary", boundary)
+	c.name("reason")
+	c.checked(reason, MaxReasonBytes, func(s string) error {
+		if s == "" {
+			return errors.New("the reason is empty")
+		}
+		return nil
+	})
+}
+
+func (b *Key) describe(c *codec) {
+	c.nameMember("principal", &b.Principal)
+	c.name("old")
+	c.base64(b.Old[:])
+	c.name("new")
+	c.base64(b.New[:])
+	if c.err == nil && b.Old == b.New {
+		c.fail("the new key is the old one")
+	}
+}
+
+// nameMember is a member whose value is a name as helm.CheckName has it.
+func (c *codec) nameMember(name string, s *string) {
+	c.name(name)
+	c.text(s, helm.MaxNameBytes)
+	if c.err == nil {
+		if err := helm.CheckName(name, *s); err != nil {
+			c.fail("%w", err)
+		}
+	}
+}
+
+// oneOf is a member whose value is one of a few words.
+func (c *codec) oneOf(name string, s *string, words ...string) {
+	c.name(name)
+	c.text(s, helm.MaxNameBytes)
+	for _, w := range words {
+		if *s == w {
+			return
+		}
+	}
+	c.fail("%s is %q: it must be one of %s", name, *s, strings.Join(words, ", "))
+}
+
+func (c *codec) verdict(name string, v *helm.Verdict) {
+	c.oneOf(name, (*string)(v), string(helm.Allow), string(helm.Deny), string(helm.Escalate))
+}
+
+func (c *codec) code(name string, v *helm.Code) {
+	c.name(name)
+	c.text((*string)(v), helm.MaxNameBytes)
+	if c.err == nil && !v.Valid() {
+		c.fail("%s is %q: a reason code is [A-Z][A-Z0-9_]*, at most 64 bytes", name, *v)
+	}
+}
+
+func (c *codec) positive(n *uint64) {
+	c.number(n)
+	if c.err == nil && *n == 0 {
+		c.fail("a number that is left out when it is 0 is 0")
+	}
+}
+
+// decimal is a member whose value is a non-negative exact decimal as a string.
+func (c *codec) decimal(name string, s *string) {
+	c.name(name)
+	c.checked(s, 64, func(s string) error {
+		whole, frac, dot := strings.Cut(s, ".")
+		digits := func(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
+		if !digits(whole) || (len(whole) > 1 && whole[0] == '0') || (dot && (!digits(frac) || frac[len(frac)-1] == '0')) {
+			return fmt.Errorf("%s is %q: it must be a decimal without needless zeros", name, s)
+		}
+		return nil
+	})
+}
+
+// allocate gives an optional member a place to be read into.
+func allocate[T any](c *codec, p **T) *T {
+	if !c.writing {
+		*p = new(T)
+	}
+	return *p
+}
