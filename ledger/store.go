@@ -80,7 +80,7 @@ const (
 	Calls                      // session's stream number, principal, call_id -> index of the decision
 	Outcomes                   // index of the decision -> its first outcome
 	Approvals                  // index of the ESCALATE -> state of its approval
-	Pending                    // expiry, index of the ESCALATE -> the session's stream number
+	OpenApprovals              // expiry, index of the ESCALATE -> the session's stream number
 	OpenSessions               // session's stream number -> names
 	Policies                   // SHA-256 -> bytes
 	numTables
@@ -92,7 +92,7 @@ const Tables = int(numTables)
 // String is the table's name in a store.
 func (t Table) String() string {
 	return [...]string{"meta", "head", "entries", "payloads", "tiles", "streams", "stream_entries", "ids", "calls",
-		"outcomes", "approvals", "pending", "open_sessions", "policies"}[t]
+		"outcomes", "approvals", "open_approvals", "open_sessions", "policies"}[t]
 }
 
 // Dense reports whether every key of the table is 8 bytes and most rows are
