@@ -87,10 +87,12 @@ func ParseEnvelope(data []byte) (*Envelope, error) {
 	return e, nil
 }
 
-func (e *Envelope) describe(c *codec) {
+func (e *Envelope) describe(c *codec) { e.describeUpTo(c, MaxStatementBytes) }
+
+func (e *Envelope) describeUpTo(c *codec, maxPayload int) {
 	c.object(func() {
 		c.name("payload")
-		c.bytes(&e.Payload, MaxStatementBytes)
+		c.bytes(&e.Payload, maxPayload)
 		c.name("payloadType")
 		c.lit(`"` + PayloadType + `"`)
 		c.name("signatures")
