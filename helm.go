@@ -37,8 +37,11 @@ type Call struct {
 	Boundary  string // the way the call came in, such as "http"
 }
 
-// PrincipalNone is the principal of a caller whom nobody authenticated.
-const PrincipalNone = "none"
+// Principals that are no token's.
+const (
+	PrincipalNone   = "none"   // a caller whom nobody authenticated
+	PrincipalKernel = "kernel" // the kernel itself, as when it closes an idle session
+)
 
 // A Verdict is the kernel's answer to a call.
 type Verdict string
@@ -102,6 +105,7 @@ const (
 	NotFound         Code = "NOT_FOUND"          // there is no such thing
 	Conflict         Code = "CONFLICT"           // the thing is no longer in a state that allows this
 	MethodNotAllowed Code = "METHOD_NOT_ALLOWED" // the path exists, the method does not
+	DiskFull         Code = "DISK_FULL"          // the disk was full: nothing is allowed until a restart
 )
 
 var reserved = map[Code]bool{
@@ -109,7 +113,7 @@ var reserved = map[Code]bool{
 	ArgumentsInvalid: true, Approved: true, ApprovalRefused: true, ApprovalsFull: true, Frozen: true,
 	CallAlreadyDone: true, CallIDReused: true, BudgetExhausted: true, NotRecorded: true, Overloaded: true,
 	RateLimited: true, KernelStopped: true, BadRequest: true, TooLarge: true, Unauthenticated: true,
-	Forbidden: true, NotFound: true, Conflict: true, MethodNotAllowed: true,
+	Forbidden: true, NotFound: true, Conflict: true, MethodNotAllowed: true, DiskFull: true,
 }
 
 // Reserved reports whether c is one of the kernel's own codes, which a policy's

@@ -106,7 +106,7 @@ func (s *state) foldDecision(e *Entry, st *receipt.Statement, b *receipt.Decisio
 	case helm.Escalate:
 		h.Escalated++
 	}
-	if b.CallID != "" {
+	if b.CallID != "" && remembered(b.Reason.Code) {
 		s.over.put(Calls, callKey(session, b.Principal, b.CallID), key8(e.Index))
 	}
 	if b.Escalation != nil {
@@ -132,6 +132,16 @@ func (s *state) foldDecision(e *Entry, st *receipt.Statement, b *receipt.Decisio
 		return s.closeApproval(a)
 	}
 	return nil
+}
+
+// remembered reports whether a repeated call_id meets a decision with this reason.
+// A refusal to look at the call at all is none: the call may be made again.
+func remembered(c helm.Code) bool {
+	switch c {
+	case helm.Frozen, helm.DiskFull, helm.CallIDReused, helm.CallAlreadyDone:
+		return false
+	}
+	return true
 }
 
 func (s *state) foldApproval(e *Entry, b *receipt.Approval) error {

@@ -123,6 +123,7 @@ func Create(ctx context.Context, store Store, origin string, opts Options) error
 	l := &Log{store: store, opts: opts, key: pub, keyID: receipt.KeyID(pub), meta: m, failed: make(chan struct{})}
 	g := &receipt.Genesis{Key: [32]byte(pub), StreamKey: m.streamKey.Hash()}
 	draft := &Draft{Subject: KeySubject(pub), Body: g}
+	var checkpoint string
 	err = store.Update(ctx, func(w Writer) error {
 		if b, err := w.Get(Heads, nil); err != nil || b != nil {
 			if err == nil {
@@ -141,8 +142,12 @@ func Create(ctx context.Context, store Store, origin string, opts Options) error
 		m.Genesis = digest(p.result.Leaf)
 		m.Statement = digest(p.result.statementHash())
 		b.over.put(Meta, metaKey, marshalRow(m))
+		checkpoint = b.head.Checkpoint
 		return b.over.flush(w)
 	})
+	if err == nil && opts.HighWater != "" {
+		err = WriteFile(opts.HighWater, []byte(checkpoint))
+	}
 	if err != nil {
 		return fmt.Errorf("create log: %w", err)
 	}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -262,6 +263,12 @@ func (s *state) append(d *Draft) (*Appended, error) {
 		return nil, fmt.Errorf("%w: %w", errContradiction, err)
 	}
 	s.head.Size++
+	// Unsigned until seal, and there for proposals of the same batch.
+	row, err := (&Entry{Leaf: a.Leaf, Statement: raw, Signatures: unsigned}).marshal()
+	if err != nil {
+		return nil, err
+	}
+	s.over.put(Entries, key8(a.Index), row)
 	if d.Payload != nil {
 		s.over.put(Payloads, key8(a.Index), append(d.Payload.Secret[:], d.Payload.Value...))
 	}
@@ -270,6 +277,8 @@ func (s *state) append(d *Draft) (*Appended, error) {
 	}
 	return a, nil
 }
+
+var unsigned = []receipt.Signature{{KeyID: strings.Repeat("0", 64)}}
 
 // seal signs a batch's entries, extends the tree by them and signs its checkpoint.
 func (l *Log) seal(b *batch, base *headRow) error {

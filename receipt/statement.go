@@ -343,3 +343,6 @@ func CheckOrigin(s string) error {
 }
 
 func validText(s string) bool { return utf8.ValidString(s) }
+
+// StatementHash is the SHA-256 of a statement's bytes.
+func StatementHash(statement []byte) Hash { return sha256.Sum256(statement) }
