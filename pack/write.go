@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"os"
 	"slices"
@@ -164,6 +163,9 @@ func (p *writer) plan() error {
 	}
 	p.pack = receipt.Pack{Origin: p.at.Origin, Size: p.at.Size, Query: p.q, Window: win,
 		Leaves: win.End-win.First <= MaxLeaves, ConsistencyFrom: p.o.ConsistencyFrom}
+	if !p.q.All {
+		p.pack.Stream = &p.asked.id
+	}
 	if !p.o.NoStreamKey {
 		p.pack.StreamKey = &p.s.StreamKey
 	}
@@ -540,7 +542,7 @@ func (p *writer) print(w io.Writer) error {
 		t.file(name, parts)
 		p.pack.Files = append(p.pack.Files, receipt.Subject{Name: name, SHA256: t.sum})
 	}
-	file(Checkpoint, p.text(p.s.Checkpoint))
+	file(Checkpoint, text(p.s.Checkpoint))
 	shas := make([]receipt.Hash, 0, len(p.policies))
 	for sha := range p.policies {
 		shas = append(shas, sha)
@@ -557,7 +559,7 @@ func (p *writer) print(w io.Writer) error {
 		if sha256.Sum256(b) != sha || len(b) > MaxPolicyBytes {
 			return fmt.Errorf("policy %x: the log's bytes have another digest, or are over %d", sha, MaxPolicyBytes)
 		}
-		file(Policy(sha), p.text(string(b)))
+		file(Policy(sha), text(string(b)))
 	}
 	if p.o.ConsistencyFrom > 0 {
 		file(Consistency, p.consistency)
@@ -568,7 +570,7 @@ func (p *writer) print(w io.Writer) error {
 	}
 	file(Entries, p.entries[:]...)
 	file(Payloads, p.payloads[:]...)
-	file(Readme, p.text(readme(&p.pack, p.genesis)))
+	file(Readme, text(readme(&p.pack, p.genesis)))
 	if t.err != nil {
 		return t.err
 	}
@@ -584,7 +586,7 @@ func (p *writer) print(w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	t.file(PackFile, []*spool{p.text(string(b))})
+	t.file(PackFile, []*spool{text(string(b))})
 	return t.end()
 }
 
@@ -606,7 +608,7 @@ func (p *writer) spool() *spool {
 	return s
 }
 
-func (p *writer) text(text string) *spool { return &spool{mem: []byte(text), size: int64(len(text))} }
+func text(s string) *spool { return &spool{mem: []byte(s), size: int64(len(s))} }
 
 func (p *writer) close() {
 	for _, s := range p.spools {
@@ -671,7 +673,7 @@ func (t *tarWriter) file(name string, parts []*spool) {
 	digest := sha256.New()
 	for _, s := range parts {
 		if t.err == nil {
-			t.err = s.copyTo(io.MultiWriter(t.w, hash.Hash(digest)))
+			t.err = s.copyTo(io.MultiWriter(t.w, digest))
 		}
 	}
 	digest.Sum(t.sum[:0])

@@ -27,6 +27,7 @@ type Pack struct {
 	Origin          string
 	Size            uint64 // of the log, and of the checkpoint in the pack
 	Query           Query
+	Stream          *Hash // the id of the stream asked for; nil where everything was
 	Window          Window
 	Leaves          bool       // the pack has every leaf of the window
 	StreamKey       *StreamKey // or nil, where it was left out
@@ -102,6 +103,12 @@ func (p *Pack) describe(c *codec) {
 			c.number(&p.Size)
 			c.name("query")
 			p.Query.describe(c)
+			if c.optional("stream", p.Stream != nil) {
+				c.base64(allocate(c, &p.Stream)[:])
+			}
+			if c.err == nil && (p.Stream == nil) != p.Query.All {
+				c.fail("a stream is named, or none, and the query asks for another thing")
+			}
 			c.name("window")
 			c.object(func() {
 				c.name("first")

@@ -1,0 +1,96 @@
+package verify
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"sort"
+
+	"github.com/helm-ai-kernel/helm-ai-kernel"
+	"github.com/helm-ai-kernel/helm-ai-kernel/receipt"
+)
+
+// decisions remembers of every decision what later entries are held to, in as few
+// bytes as will do: a pack has millions. Blocks are never copied.
+type decisions struct{ blocks [][]decided }
+
+const blockLen = 4096
+
+// decided is one decision. Digests are cut to 16 bytes, and to 8 for an outcome's
+// id, which only another outcome by the same signer is compared with.
+type decided struct {
+	index     uint64
+	about     [16]byte // of everything that an outcome repeats: see about
+	statement [16]byte
+	outcome   uint64 // index of the first outcome, or 0
+	outcomeID [8]byte
+	verdict   byte // its first letter
+}
+
+func (ds *decisions) add(it *item, d *receipt.Decision) {
+	n := len(ds.blocks)
+	if n == 0 || len(ds.blocks[n-1]) == blockLen {
+		ds.blocks = append(ds.blocks, make([]decided, 0, blockLen))
+		n++
+	}
+	ds.blocks[n-1] = append(ds.blocks[n-1], decided{
+		index:     it.st.Index,
+		about:     about(it.hash, d.Agent, d.Session, d.Principal, d.Boundary, d.Tool, d.Verdict, d.Enforced),
+		statement: [16]byte(it.digest[:16]),
+		verdict:   d.Verdict[0],
+	})
+}
+
+// find is the decision at that index, or nil.
+func (ds *decisions) find(index uint64) *decided {
+	b := sort.Search(len(ds.blocks), func(i int) bool { return ds.blocks[i][0].index > index }) - 1
+	if b < 0 {
+		return nil
+	}
+	block := ds.blocks[b]
+	i := sort.Search(len(block), func(i int) bool { return block[i].index >= index })
+	if i == len(block) || block[i].index != index {
+		return nil
+	}
+	return &block[i]
+}
+
+// about is a digest of a decision's id and what an outcome says of it. Names have
+// no spaces.
+func about(id receipt.Hash, agent, session, principal, boundary, tool string, v helm.Verdict, enforced bool) [16]byte {
+	sum := sha256.Sum256(fmt.Appendf(id[:], "%s %s %s %s %s %s %t", agent, session, principal, boundary, tool, v, enforced))
+	return [16]byte(sum[:16])
+}
+
+func aboutOutcome(o *receipt.Outcome) [16]byte {
+	return about(o.Decision.ID, o.Agent, o.Session, o.Principal, o.Boundary, o.Tool, o.Verdict, o.Enforced)
+}
+
+type totals struct {
+	allow, deny, escalate, outcomes uint64
+	open, firstOpen                 uint64 // ALLOWs without an outcome
+}
+
+func (ds *decisions) totals(w receipt.Window) (t totals) {
+	for _, b := range ds.blocks {
+		for i := range b {
+			d := &b[i]
+			if d.outcome > 0 {
+				t.outcomes++
+			}
+			switch d.verdict {
+			case helm.Allow[0]:
+				t.allow++
+				if d.outcome == 0 && d.index >= w.First && d.index < w.End {
+					if t.open++; t.open == 1 {
+						t.firstOpen = d.index
+					}
+				}
+			case helm.Deny[0]:
+				t.deny++
+			default:
+				t.escalate++
+			}
+		}
+	}
+	return t
+}
