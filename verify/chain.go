@@ -307,7 +307,7 @@ func (c *chain) passLeaf(l *leaf) {
 		of = "no stream of an agent and a session"
 	}
 	if of != "" {
-		c.add(Completeness, Wrong, "entry-left-out", "entry %d, a %s, is of %s, and was left out of the pack", l.index, escape(string(k)), of).at(l.index, l.hash)
+		c.add(Completeness, Wrong, "entry-left-out", "entry %d, a %s, is of %s, and was left out of the pack", l.index, k, of).at(l.index, l.hash)
 	}
 }
 

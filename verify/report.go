@@ -136,17 +136,18 @@ func (r *reporter) finish(rep *Report, allowPartial bool) {
 func (r *Report) Print(w io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n", r.Verdict)
-	fmt.Fprintf(&b, "log %s, %d entries, fingerprint %s, key %s\n", escape(r.Origin), r.Size, r.Fingerprint, r.Key)
+	fmt.Fprintf(&b, "log %s, %d entries, fingerprint %s, key %s\n", Escape(r.Origin), r.Size, r.Fingerprint, r.Key)
 	for _, f := range r.Findings {
-		fmt.Fprintf(&b, "%-10s  %-12s  %s", strings.ReplaceAll(string(f.Status), "_", " "), f.Question, escape(f.Text))
+		fmt.Fprintf(&b, "%-10s  %-12s  %s", strings.ReplaceAll(string(f.Status), "_", " "), f.Question, Escape(f.Text))
 		fmt.Fprintf(&b, " [%s]\n", f.Code)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
-// escape makes everything that is not a printable ASCII character visible.
-func escape(s string) string {
+// Escape makes everything in s that is not a printable ASCII character visible, so
+// that it cannot move a terminal's cursor.
+func Escape(s string) string {
 	for i := 0; i < len(s); i++ {
 		if s[i] < 0x20 || s[i] > 0x7e {
 			q := strconv.QuoteToASCII(s)
