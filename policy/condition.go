@@ -1,0 +1,253 @@
+package policy
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"cel.dev/cel-go/cel"
+	celast "cel.dev/cel-go/common/ast"
+	"cel.dev/cel-go/common/cost"
+	"cel.dev/cel-go/common/types"
+
+	helm "github.com/helm-ai-kernel/helm-ai-kernel"
+)
+
+// A condition is a rule's "when" as it is evaluated for one tool. A nil program
+// always holds.
+type condition struct {
+	rule    *rule
+	program cel.Program
+}
+
+// compile checks a rule's condition for a tool, nil for tools that are not
+// declared, and reports to s what is wrong with it.
+func (l *language) compile(s *source, r *rule, t *tool) (condition, bool) {
+	if r.when == "" {
+		return condition{rule: r}, true
+	}
+	e, err := l.env(t)
+	if err != nil {
+		s.key(r.path, "", "the language of conditions cannot be built: %s", err)
+		return condition{}, false
+	}
+	c := checker{s: s, l: l, path: r.path + ".when", text: r.when, tool: t, several: len(r.tools) > 1 || strings.Contains(strings.Join(r.tools, ""), "*")}
+	checked, issues := e.Compile(r.when)
+	if issues.Err() != nil {
+		for _, one := range issues.Errors() {
+			c.issue(one.Location.Line(), one.Location.Column(), one.Message)
+		}
+		return condition{}, false
+	}
+	if out := checked.OutputType(); out != cel.BoolType && out != cel.DynType {
+		c.report(0, "", "a condition must be a bool, this is %s", cel.FormatCELType(out))
+		return condition{}, false
+	}
+	if !c.walk(checked.NativeRep()) {
+		return condition{}, false
+	}
+	worst, err := cost.Cost(checked.NativeRep(), sizes{l.sizes.lists, c.ranges})
+	if err != nil || worst.Max > MaxCost {
+		c.report(0, "", "the condition may cost %d at worst: at most %d is allowed; walk fewer lists inside one another, or give the arguments narrower types", worst.Max, MaxCost)
+		return condition{}, false
+	}
+	if never(e, checked) {
+		c.report(0, "", "the condition is always false: the rule never decides anything")
+		return condition{}, false
+	}
+	options := []cel.ProgramOption{cel.EvalOptions(cel.OptOptimize)}
+	if worst.Max > meteredCost {
+		options = append(options, cel.CostLimit(MaxCost))
+	}
+	program, err := e.Program(checked, options...)
+	if err != nil {
+		c.report(0, "", "the condition cannot be planned: %s", err)
+		return condition{}, false
+	}
+	return condition{r, program}, true
+}
+
+// never reports whether a condition folds to false.
+func never(e *cel.Env, checked *cel.Ast) bool {
+	folding, err := cel.NewConstantFoldingOptimizer()
+	if err != nil {
+		return false
+	}
+	optimizer, err := cel.NewStaticOptimizer(folding)
+	if err != nil {
+		return false
+	}
+	folded, issues := optimizer.Optimize(e, checked)
+	if issues.Err() != nil {
+		return false
+	}
+	x := folded.NativeRep().Expr()
+	return x.Kind() == celast.LiteralKind && x.AsLiteral() == types.False
+}
+
+// A checker reports what is wrong with one condition.
+type checker struct {
+	s       *source
+	l       *language
+	path    string
+	text    string
+	tool    *tool
+	several bool // the rule is for more tools than this
+	ranges  map[int64]bool
+}
+
+// walk refuses what the language could but must not do: maps and messages made in
+// a condition, whose order is nobody's, and regular expressions that are not
+// known at load.
+func (c *checker) walk(a *celast.AST) bool {
+	ok := true
+	c.ranges = map[int64]bool{}
+	celast.PreOrderVisit(a.Expr(), celast.NewExprVisitor(func(e celast.Expr) {
+		wrong := ""
+		switch e.Kind() {
+		case celast.MapKind:
+			wrong = "a condition cannot make a map"
+		case celast.StructKind:
+			wrong = "a condition cannot make a message"
+		case celast.ComprehensionKind:
+			c.ranges[e.AsComprehension().IterRange().ID()] = true
+		case celast.CallKind:
+			if call := e.AsCall(); call.FunctionName() == "matches" {
+				if args := call.Args(); args[len(args)-1].Kind() != celast.LiteralKind {
+					wrong = "the regular expression of matches must be written out, so that it is checked at load"
+				}
+			}
+		}
+		if wrong != "" {
+			at := a.SourceInfo().GetStartLocation(e.ID())
+			c.report(c.offset(at.Line(), at.Column()), "", "%s", wrong)
+			ok = false
+		}
+	}))
+	return ok
+}
+
+var (
+	undefined  = regexp.MustCompile(`^undefined field '(.*)'$`)
+	undeclared = regexp.MustCompile(`^undeclared reference to '([^']*)'`)
+)
+
+// issue reports what CEL's parser or checker found, with what was probably meant.
+func (c *checker) issue(line, column int, message string) {
+	at, suggestion := c.offset(line, column), ""
+	if m := undefined.FindStringSubmatch(message); m != nil {
+		if i := strings.Index(c.text[at:], m[1]); i >= 0 {
+			at += i
+		}
+		of := c.l.fieldsBefore(strings.TrimRight(c.text[:at], " \t\r\n`."), c.tool)
+		suggestion = closest(m[1], of.names)
+		message = fmt.Sprintf("%s has no %q", of.of, m[1])
+	} else if m := undeclared.FindStringSubmatch(message); m != nil {
+		suggestion = closest(m[1], words())
+		if strings.HasSuffix(c.text[:at], m[1]) { // a call stands at its parenthesis
+			at -= len(m[1])
+		}
+		message = fmt.Sprintf("%q is not known", m[1])
+	}
+	c.report(at, suggestion, "%s", message)
+}
+
+func (c *checker) report(at int, suggestion, format string, a ...any) {
+	message := fmt.Sprintf(format, a...)
+	c.s.at(c.s.inside(c.path, c.text, at), message, suggestion)
+	if f := &c.s.findings[len(c.s.findings)-1]; c.several && c.tool != nil {
+		f.Message += " (for the tool " + c.tool.name + ")"
+	}
+}
+
+// offset turns CEL's place, lines from 1 and characters from 0, into bytes.
+func (c *checker) offset(line, column int) int {
+	at := 0
+	for ; line > 1; line-- {
+		i := strings.IndexByte(c.text[at:], '\n')
+		if i < 0 {
+			break
+		}
+		at += i + 1
+	}
+	for i := range c.text[at:] {
+		if column == 0 {
+			return at + i
+		}
+		column--
+	}
+	return len(c.text)
+}
+
+type named struct {
+	of    string
+	names []string
+}
+
+// fieldsBefore says what the text before a field's dot names.
+func (l *language) fieldsBefore(before string, t *tool) named {
+	switch {
+	case strings.HasSuffix(before, "args") && t != nil:
+		return named{"the declaration of " + t.name, l.structs[argsType(t.name).TypeName()].names()}
+	case strings.HasSuffix(before, "lists"):
+		return named{"[lists]", l.structs["lists"].names()}
+	}
+	for name := range factFields {
+		if strings.HasSuffix(before, name) {
+			return named{name, append(l.structs[name].names(), factMethods[name]...)}
+		}
+	}
+	var all []string
+	for name := range factFields {
+		all = append(all, l.structs[name].names()...)
+	}
+	return named{"this", sorted(all)}
+}
+
+// words are the names that a condition may begin with.
+func words() []string {
+	out := []string{"tool", "agent", "session", "principal", "boundary", "context", "args", "facts", "lists", "now"}
+	for name := range functions {
+		if identifier(name) {
+			out = append(out, name)
+		}
+	}
+	return sorted(append(out, macros...))
+}
+
+// eval reports whether the condition holds.
+func (c *condition) eval(in *activation) (bool, error) {
+	if c.program == nil {
+		return true, nil
+	}
+	out, _, err := c.program.Eval(in)
+	if err != nil {
+		return false, err
+	}
+	held, ok := out.(types.Bool)
+	if !ok {
+		return false, errNotBool
+	}
+	return bool(held), nil
+}
+
+var errNotBool = errors.New("the condition is no bool")
+
+// errorReason tells what went wrong in one of a few fixed sentences: CEL's own
+// text may hold values of the call.
+func errorReason(r *rule, err error) helm.Reason {
+	why := "an error"
+	for _, known := range []error{errInexact, errMany, errAbsent, errNotBool} {
+		if errors.Is(err, known) {
+			why = known.Error()
+		}
+	}
+	for _, known := range []string{"no such key", "no such overload", "index out of bounds", "division by zero", "modulus by zero", "integer overflow",
+		"unsigned integer overflow", "timestamp overflow", "duration overflow", "operation cancelled: actual cost limit exceeded"} {
+		if strings.HasPrefix(err.Error(), known) {
+			why = known
+		}
+	}
+	return helm.Reason{Code: helm.RuleError, Message: fmt.Sprintf("the condition of the rule %s on line %d could not be evaluated: %s", r.id, r.line, why)}
+}

@@ -1,0 +1,86 @@
+package policy
+
+import (
+	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/types"
+
+	helm "github.com/helm-ai-kernel/helm-ai-kernel"
+	"github.com/helm-ai-kernel/helm-ai-kernel/strictjson"
+)
+
+// Evaluate says what the policy makes of a call. A rule that cannot be evaluated
+// matches with DENY and RULE_ERROR. Of the rules that match, those with the
+// highest verdict decide, and the first of them by id gives the reason.
+func (p *Policy) Evaluate(in Input) Result {
+	a := &activation{in: &in}
+	conditions := p.undefined
+	d, ok := p.tools[in.Tool]
+	if ok {
+		if wrong := d.tool.check(in.Arguments); wrong != "" {
+			return Result{Verdict: helm.Deny, Rule: "tool:" + in.Tool, Reason: helm.Reason{Code: helm.ArgumentsInvalid, Message: wrong}}
+		}
+		a.tool, conditions = &d.tool, d.conditions
+	}
+	out := Result{Verdict: helm.Deny, Rule: "default", Reason: helm.Reason{Code: helm.DefaultDeny, Message: "no rule of the policy matches this call"}}
+	for i := range conditions {
+		c := &conditions[i]
+		if !ok && !c.rule.reaches(in.Tool) {
+			continue
+		}
+		held, err := c.eval(a)
+		if err == nil && !held {
+			continue
+		}
+		verdict, reason := c.rule.verdict, c.rule.reason
+		if err != nil {
+			verdict, reason = helm.Deny, errorReason(c.rule, err)
+		}
+		if len(out.Matched) == 0 || rank(verdict) > rank(out.Verdict) {
+			out.Verdict, out.Rule, out.Reason = verdict, c.rule.id, reason
+		}
+		out.Matched = append(out.Matched, Match{c.rule.id, verdict, reason.Code})
+	}
+	return out
+}
+
+// An activation gives conditions their variables.
+type activation struct {
+	in   *Input
+	tool *tool // nil when it is not declared
+}
+
+func (a *activation) Parent() cel.Activation { return nil }
+
+func (a *activation) ResolveName(name string) (any, bool) {
+	switch name {
+	case "tool":
+		return types.String(a.in.Tool), true
+	case "agent":
+		return types.String(a.in.Agent), true
+	case "session":
+		return types.String(a.in.Session), true
+	case "principal":
+		return types.String(a.in.Principal), true
+	case "boundary":
+		return types.String(a.in.Boundary), true
+	case "context":
+		return value(strictjson.Value{Kind: strictjson.Object, Members: a.in.Context.Members}), true
+	case "now":
+		return types.Timestamp{Time: a.in.Now.UTC()}, true
+	case "lists":
+		return lists, true
+	case "args":
+		if a.tool == nil {
+			return value(a.in.Arguments), true
+		}
+		return &arguments{opaqueValue{argsType(a.tool.name)}, a.in.Arguments}, true
+	}
+	return nil, false
+}
+
+// lists is the variable of that name: its fields are the language's.
+var lists = &listsValue{opaqueValue{listsType}}
+
+type listsValue struct{ opaqueValue }
+
+func (l *listsValue) Value() any { return l }

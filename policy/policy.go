@@ -1,0 +1,243 @@
+// Package policy turns a policy file, TOML with conditions in CEL, into checked
+// rules and evaluates calls under them. spec/policy.md is the specification.
+//
+// The package is pure: the same bytes and the same input give the same result,
+// on any machine. It reads no clock, no environment and no file.
+package policy
+
+import (
+	"crypto/sha256"
+	"slices"
+	"strings"
+	"time"
+
+	helm "github.com/helm-ai-kernel/helm-ai-kernel"
+	"github.com/helm-ai-kernel/helm-ai-kernel/strictjson"
+)
+
+// Format is the only format of a policy file that this package knows. It pins the
+// language of conditions, the facts and what they mean.
+const Format = "helm.policy/v1"
+
+// Engine is what evaluates conditions; every receipt names it.
+const Engine = "cel-go/0.33.2"
+
+// A Policy is a policy file that was checked. It never changes, and any number of
+// goroutines may use it.
+type Policy struct {
+	source    []byte
+	sha256    [32]byte
+	id        string
+	version   int64
+	mode      helm.Mode
+	expires   map[string]time.Duration // of ESCALATE rules
+	tools     map[string]*declared
+	undefined []condition // of the rules that reach tools which are not declared, by rule id
+}
+
+// declared is a tool that the policy declares.
+type declared struct {
+	tool       tool
+	conditions []condition // of the rules for this tool, by rule id
+}
+
+// An Input is a call, as rules see it.
+type Input struct {
+	Agent, Session, Tool, Principal, Boundary string
+
+	Arguments strictjson.Value // an object
+	Context   strictjson.Value // an object, or null when there is none
+	Now       time.Time
+}
+
+// A Result is what a policy says of a call. It holds no value of the call's
+// arguments or context.
+type Result struct {
+	Verdict helm.Verdict
+	Rule    string // the rule that decides, "default", or "tool:NAME" for ARGUMENTS_INVALID
+	Reason  helm.Reason
+	Matched []Match // every rule that matched or could not be evaluated, by id
+}
+
+// A Match is a rule that matched.
+type Match struct {
+	Rule    string
+	Verdict helm.Verdict
+	Code    helm.Code
+}
+
+// Compile checks the policy file src; name stands for it in messages. The error
+// is an *Error. A file whose own tests fail is refused.
+func Compile(name string, src []byte) (*Policy, error) {
+	s := &source{name: name, text: slices.Clone(src)}
+	p, f := s.compile()
+	if p == nil {
+		return nil, s.err()
+	}
+	for _, r := range p.run(f) {
+		if !r.OK {
+			s.val(r.path+".expect", "", "the test %q fails: %s", r.Name, r.Message)
+		}
+	}
+	if err := s.err(); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+func (p *Policy) ID() string       { return p.id }
+func (p *Policy) Version() int64   { return p.version }
+func (p *Policy) Mode() helm.Mode  { return p.mode }
+func (p *Policy) SHA256() [32]byte { return p.sha256 }
+
+// Source returns the file's bytes, whose hash SHA256 is.
+func (p *Policy) Source() []byte { return slices.Clone(p.source) }
+
+// Expires returns how long an approval that the ESCALATE rule asks for stays
+// open.
+func (p *Policy) Expires(rule string) time.Duration {
+	if d, ok := p.expires[rule]; ok {
+		return d
+	}
+	return DefaultExpires
+}
+
+// compile returns nothing but the policy's tests unrun when the file is refused.
+func (s *source) compile() (*Policy, *file) {
+	f := s.read()
+	if f == nil {
+		return nil, nil
+	}
+	l, err := newLanguage(f)
+	if err != nil {
+		s.at(0, err.Error(), "")
+		return nil, nil
+	}
+	p := &Policy{source: s.text, sha256: sha256.Sum256(s.text), id: f.id, version: f.version, mode: f.mode,
+		expires: map[string]time.Duration{}, tools: map[string]*declared{}}
+	for _, t := range f.tools {
+		p.tools[t.name] = &declared{tool: t}
+	}
+	for i := range f.rules {
+		p.add(s, l, f, &f.rules[i])
+	}
+	byID := func(a, b condition) int { return strings.Compare(a.rule.id, b.rule.id) }
+	for _, d := range p.tools {
+		slices.SortFunc(d.conditions, byID)
+	}
+	slices.SortFunc(p.undefined, byID)
+	if len(s.findings) == 0 {
+		s.buried(f)
+	}
+	if len(s.findings) > 0 {
+		return nil, nil
+	}
+	return p, f
+}
+
+// add compiles a rule for every tool that it reaches.
+func (p *Policy) add(s *source, l *language, f *file, r *rule) {
+	r.line, _, _ = s.position(s.keyOffset(r.path + ".when"))
+	if r.verdict == helm.Escalate {
+		p.expires[r.id] = r.expires
+	}
+	s.reaches(f, r)
+	if !strings.Contains(r.when, "args") { // the same for every tool
+		c, ok := l.compile(s, r, nil)
+		for i := range f.tools {
+			if t := &f.tools[i]; ok && r.reaches(t.name) {
+				p.tools[t.name].conditions = append(p.tools[t.name].conditions, c)
+			}
+		}
+		if ok && r.pattern() {
+			p.undefined = append(p.undefined, c)
+		}
+		return
+	}
+	for i := range f.tools {
+		if t := &f.tools[i]; r.reaches(t.name) {
+			if c, ok := l.compile(s, r, t); ok {
+				p.tools[t.name].conditions = append(p.tools[t.name].conditions, c)
+			}
+		}
+	}
+	if r.pattern() {
+		if c, ok := l.compile(s, r, nil); ok {
+			p.undefined = append(p.undefined, c)
+		}
+	}
+}
+
+// reaches reports names and patterns that no declared tool has. The pattern * is
+// no slip of a pen.
+func (s *source) reaches(f *file, r *rule) {
+	var names []string
+	for _, t := range f.tools {
+		names = append(names, t.name)
+	}
+	for i, pattern := range r.tools {
+		if pattern != "*" && !slices.ContainsFunc(names, func(n string) bool { return match(pattern, n) }) {
+			s.val(indexed(r.path+".tools", i), closest(pattern, names), "no [[tool]] that is declared is named %q", pattern)
+		}
+	}
+}
+
+// buried reports rules that can never decide, because for every tool that they
+// reach a rule of a higher verdict always matches.
+func (s *source) buried(f *file) {
+	for _, r := range f.rules {
+		for _, over := range f.rules {
+			if over.when == "" && rank(over.verdict) > rank(r.verdict) && !slices.ContainsFunc(r.tools, func(pattern string) bool { return !over.covers(pattern) }) {
+				s.key(r.path+".id", "", "the rule never decides: the rule %q always gives %s for its tools", over.id, over.verdict)
+				break
+			}
+		}
+	}
+}
+
+func (r *rule) reaches(tool string) bool {
+	return slices.ContainsFunc(r.tools, func(pattern string) bool { return match(pattern, tool) })
+}
+
+// covers reports whether the rule reaches every tool that the pattern does. A
+// pattern is matched as if its stars were letters, which * alone can be.
+func (r *rule) covers(pattern string) bool { return r.reaches(pattern) }
+
+func (r *rule) pattern() bool {
+	return slices.ContainsFunc(r.tools, func(t string) bool { return strings.Contains(t, "*") })
+}
+
+// match reports whether name has the form of the pattern, in which * stands for
+// any bytes, none included, and everything else for itself.
+func match(pattern, name string) bool {
+	head, rest, star := strings.Cut(pattern, "*")
+	if !star {
+		return pattern == name
+	}
+	name, ok := strings.CutPrefix(name, head)
+	if !ok {
+		return false
+	}
+	for {
+		part, after, more := strings.Cut(rest, "*")
+		if !more {
+			return strings.HasSuffix(name, part)
+		}
+		i := strings.Index(name, part)
+		if i < 0 {
+			return false
+		}
+		name, rest = name[i+len(part):], after
+	}
+}
+
+// rank orders verdicts: the higher one decides.
+func rank(v helm.Verdict) int {
+	switch v {
+	case helm.Deny:
+		return 2
+	case helm.Escalate:
+		return 1
+	}
+	return 0
+}
