@@ -21,6 +21,7 @@ import (
 type Options struct {
 	Dir             string // for temporary files; "": the system's
 	NoStreamKey     bool   // leave the stream key out: names cannot be guessed, and less is proved
+	NoLeaves        bool   // leave the leaves out, as where the window is longer than MaxLeaves: less is proved
 	ConsistencyFrom uint64 // the size of a checkpoint that the auditor kept, or 0
 
 	// Progress, where set, is called now and then with how many of the window's
@@ -162,7 +163,7 @@ func (p *writer) plan() error {
 		}
 	}
 	p.pack = receipt.Pack{Origin: p.at.Origin, Size: p.at.Size, Query: p.q, Window: win,
-		Leaves: win.End-win.First <= MaxLeaves, ConsistencyFrom: p.o.ConsistencyFrom}
+		Leaves: win.End-win.First <= MaxLeaves && !p.o.NoLeaves, ConsistencyFrom: p.o.ConsistencyFrom}
 	if !p.q.All {
 		p.pack.Stream = &p.asked.id
 	}
