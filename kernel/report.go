@@ -250,6 +250,26 @@ func (k *Kernel) Approvals(ctx context.Context, all bool) ([]Waiting, error) {
 	return out, coded(err)
 }
 
+// Approval is the approval with that id or index, whatever its state.
+func (k *Kernel) Approval(ctx context.Context, id string) (w *Waiting, err error) {
+	err = k.log.View(ctx, func(v *ledger.View) error {
+		index, err := v.ParseID(id)
+		if err != nil {
+			return err
+		}
+		a, err := v.Approval(index)
+		if err != nil {
+			return err
+		}
+		active, _, _ := v.ActivePolicy()
+		if w, err = waiting(v, a); err == nil {
+			w.Void = !a.Live(k.now()) || a.Policy != fmt.Sprintf("%x", active)
+		}
+		return err
+	})
+	return w, coded(err)
+}
+
 func waiting(v *ledger.View, a *ledger.Approval) (*Waiting, error) {
 	_, st, err := v.Statement(a.Escalation)
 	if err != nil {

@@ -87,6 +87,8 @@ type Log struct {
 
 	last atomic.Pointer[headRow] // the last head seen, verified
 
+	grown atomic.Pointer[chan struct{}] // closed at the next commit of this process
+
 	failure  atomic.Pointer[error]
 	degraded atomic.Pointer[error]
 	failed   chan struct{} // closed at the first failure
@@ -190,6 +192,8 @@ func Open(ctx context.Context, store Store, opts Options) (*Log, error) {
 	l := &Log{store: store, opts: opts, key: pub, keyID: receipt.KeyID(pub),
 		queue: make(chan *pending, MaxQueue), commits: make(chan *batch), failed: make(chan struct{})}
 	l.closing, l.close = context.WithCancel(context.Background())
+	grown := make(chan struct{})
+	l.grown.Store(&grown)
 	if l.meta, err = readMeta(ctx, store); err != nil {
 		return nil, fmt.Errorf("open log: %w", err)
 	}
@@ -269,6 +273,33 @@ func (l *Log) StreamKey() *receipt.StreamKey { return &l.meta.streamKey }
 
 // Size is the size of the last head that this process saw.
 func (l *Log) Size() uint64 { return l.last.Load().Size }
+
+// pollEvery is how often Wait looks for what other processes appended.
+const pollEvery = 250 * time.Millisecond
+
+// Wait returns when the log has more than size entries, with the size it then has.
+func (l *Log) Wait(ctx context.Context, size uint64) (uint64, error) {
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	for {
+		grown := *l.grown.Load()
+		var now uint64
+		if err := l.View(ctx, func(v *View) error { now = v.Size(); return nil }); err != nil {
+			return 0, err
+		}
+		if now > size {
+			return now, nil
+		}
+		select {
+		case <-grown:
+		case <-tick.C:
+		case <-ctx.Done():
+			return now, ctx.Err()
+		case <-l.failed:
+			return now, l.Err()
+		}
+	}
+}
 
 // Failed is closed when the log has stopped; Err then says why.
 func (l *Log) Failed() <-chan struct{} { return l.failed }

@@ -446,6 +446,8 @@ func (l *Log) commit(b *batch) {
 	}
 	if len(committed.entries) > 0 {
 		l.last.Store(committed.head)
+		next := make(chan struct{})
+		close(*l.grown.Swap(&next))
 	}
 	for _, p := range b.pending {
 		close(p.done)

@@ -3,6 +3,7 @@ package ledger
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -423,6 +424,29 @@ func (v *View) Tile(level int, number uint64, width int) ([]byte, error) {
 		return nil, fmt.Errorf("tile %d at level %d has %d hashes, not %d: %w", number, level, len(b)/32, width, ErrNotFound)
 	}
 	return b[:32*width], nil
+}
+
+// EntryBundle is a C2SP tlog-tiles entry bundle of that width: each entry's leaf,
+// after its length in two bytes.
+func (v *View) EntryBundle(number uint64, width int) ([]byte, error) {
+	from := number * tileWidth
+	if width <= 0 || from+uint64(width) > v.head.Size {
+		return nil, fmt.Errorf("bundle %d of %d entries: %w in a log of %d entries", number, width, ErrNotFound, v.head.Size)
+	}
+	var b []byte
+	for e, err := range v.Entries(from, from+uint64(width)) {
+		if err != nil {
+			return nil, err
+		}
+		st, err := receipt.ParseStatement(e.Statement)
+		if err != nil {
+			return nil, fmt.Errorf("entry %d: %w", e.Index, err)
+		}
+		leaf := st.Leaf(e.Statement).Marshal()
+		b = binary.BigEndian.AppendUint16(b, uint16(len(leaf)))
+		b = append(b, leaf...)
+	}
+	return b, nil
 }
 
 // leafHashes is the level 0 tile that begins at that index, out of the entries.

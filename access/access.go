@@ -1,0 +1,219 @@
+// Package access knows who may do what: the tokens of agents, operators and
+// auditors, kept as SHA-256 hashes in a file of mode 0600 (docs/security-engineer.md).
+package access
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/helm-ai-kernel/helm-ai-kernel"
+)
+
+// A Role says what a token's holder may do.
+type Role string
+
+// The roles. An operator may do everything that an auditor may.
+const (
+	Agent    Role = "agent"    // ask for decisions and report outcomes, as one agent
+	Operator Role = "operator" // answer escalations, freeze, reload
+	Auditor  Role = "auditor"  // read receipts, export packs
+)
+
+// A Token is a bearer token as it is kept: never the token itself.
+type Token struct {
+	Name   string `json:"name"`
+	Role   Role   `json:"role"`
+	Agent  string `json:"agent,omitempty"` // the agent that an agent's token speaks for
+	SHA256 string `json:"sha256"`
+}
+
+// Principal is what receipts call the holder of the token.
+func (t *Token) Principal() string { return string(t.Role) + ":" + t.Name }
+
+// Check returns an error unless the token's description is whole.
+func (t *Token) Check() error {
+	if err := helm.CheckName("name", t.Name); err != nil {
+		return err
+	}
+	if len(t.Principal()) > helm.MaxNameBytes {
+		return fmt.Errorf("the name %q is too long for a principal", t.Name)
+	}
+	switch t.Role {
+	case Agent:
+		return helm.CheckName("agent", t.Agent)
+	case Operator, Auditor:
+		if t.Agent != "" {
+			return fmt.Errorf("only an agent's token names an agent, %s is an %s's", t.Name, t.Role)
+		}
+		return nil
+	}
+	return fmt.Errorf("the role %q is not agent, operator or auditor", t.Role)
+}
+
+// New makes a token of 256 random bits and its hash.
+func New() (token, hash string) {
+	var b [32]byte
+	rand.Read(b[:])
+	token = "helm_" + base64.RawURLEncoding.EncodeToString(b[:])
+	return token, Hash(token)
+}
+
+// Hash is how a token is kept. Tokens are random, so a plain hash tells nothing.
+func Hash(token string) string {
+	h := sha256.Sum256([]byte(token))
+	return hex.EncodeToString(h[:])
+}
+
+// A Tokens file is read again when it changes, at most once a second.
+type Tokens struct {
+	path string
+
+	mu     sync.Mutex // guards the rest
+	read   time.Time
+	stamp  string // of the file that was read
+	tokens []Token
+	err    error
+}
+
+// Open reads a tokens file. One that does not exist holds no token.
+func Open(path string) (*Tokens, error) {
+	t := &Tokens{path: path}
+	_, err := t.List()
+	return t, err
+}
+
+// List are the tokens, as they are now.
+func (t *Tokens) List() ([]Token, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if time.Since(t.read) < time.Second && t.err == nil {
+		return t.tokens, nil
+	}
+	t.read = time.Now()
+	st, err := os.Stat(t.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		t.tokens, t.stamp, t.err = nil, "", nil
+		return nil, nil
+	}
+	if err == nil {
+		if stamp := fmt.Sprint(st.ModTime().UnixNano(), st.Size()); stamp != t.stamp {
+			t.tokens, err = load(t.path)
+			t.stamp = stamp
+		} else {
+			err = t.err
+		}
+	}
+	t.err = err
+	return t.tokens, err
+}
+
+func load(path string) ([]Token, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read tokens: %w", err)
+	}
+	var all []Token
+	if err := json.Unmarshal(b, &all, json.RejectUnknownMembers(true)); err != nil {
+		return nil, fmt.Errorf("read tokens of %s: %w", path, err)
+	}
+	names := map[string]bool{}
+	for i := range all {
+		if err := all[i].Check(); err != nil {
+			return nil, fmt.Errorf("read tokens of %s: token %d: %w", path, i+1, err)
+		}
+		if p := all[i].Principal(); names[p] {
+			return nil, fmt.Errorf("read tokens of %s: %s stands twice", path, p)
+		} else {
+			names[p] = true
+		}
+		if len(all[i].SHA256) != 64 || strings.Trim(all[i].SHA256, "0123456789abcdef") != "" {
+			return nil, fmt.Errorf("read tokens of %s: the hash of %s is not 64 hex digits", path, all[i].Name)
+		}
+	}
+	return all, nil
+}
+
+// Find is the token with that secret, or nil. It takes the same time whichever it
+// is.
+func (t *Tokens) Find(secret string) (*Token, error) {
+	all, err := t.List()
+	if err != nil {
+		return nil, err
+	}
+	hash := []byte(Hash(secret))
+	var found *Token
+	for i := range all {
+		if subtle.ConstantTimeCompare(hash, []byte(all[i].SHA256)) == 1 {
+			found = &all[i]
+		}
+	}
+	return found, nil
+}
+
+// HasAgents reports whether an agent has a token. Then every agent needs one.
+func (t *Tokens) HasAgents() (bool, error) {
+	all, err := t.List()
+	return slices.ContainsFunc(all, func(t Token) bool { return t.Role == Agent }), err
+}
+
+// Add adds a token and returns its secret, which is kept nowhere. write replaces
+// the file durably.
+func (t *Tokens) Add(tok Token, write func(path string, content []byte) error) (secret string, err error) {
+	if err := tok.Check(); err != nil {
+		return "", err
+	}
+	secret, tok.SHA256 = New()
+	return secret, t.change(write, func(all []Token) ([]Token, error) {
+		for i := range all {
+			if all[i].Principal() == tok.Principal() {
+				return nil, fmt.Errorf("%s has a token already: remove it first", tok.Principal())
+			}
+		}
+		return append(slices.Clone(all), tok), nil
+	})
+}
+
+// Remove removes the token of a principal, such as "agent:build".
+func (t *Tokens) Remove(principal string, write func(path string, content []byte) error) error {
+	return t.change(write, func(all []Token) ([]Token, error) {
+		left := slices.DeleteFunc(slices.Clone(all), func(t Token) bool { return t.Principal() == principal })
+		if len(left) == len(all) {
+			return nil, fmt.Errorf("there is no token of %s", principal)
+		}
+		return left, nil
+	})
+}
+
+func (t *Tokens) change(write func(string, []byte) error, edit func([]Token) ([]Token, error)) error {
+	t.mu.Lock()
+	t.read = time.Time{}
+	t.mu.Unlock()
+	all, err := t.List()
+	if err != nil {
+		return err
+	}
+	if all, err = edit(all); err != nil {
+		return err
+	}
+	b, err := json.Marshal(all, json.FormatNilSliceAsNull(false))
+	if err != nil {
+		return err
+	}
+	t.mu.Lock()
+	t.read, t.stamp = time.Time{}, ""
+	t.mu.Unlock()
+	return write(t.path, append(b, '\n'))
+}

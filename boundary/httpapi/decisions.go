@@ -1,0 +1,160 @@
+package httpapi
+
+import (
+	"bytes"
+	"encoding/base64"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/helm-ai-kernel/helm-ai-kernel"
+	"github.com/helm-ai-kernel/helm-ai-kernel/kernel"
+	"github.com/helm-ai-kernel/helm-ai-kernel/receipt"
+)
+
+func marshalProblem(p *Problem) []byte {
+	// Details can quote what a client sent, which need not be UTF-8.
+	p.Detail = strings.ToValidUTF8(p.Detail, "\uFFFD")
+	b, err := json.Marshal(p)
+	if err != nil {
+		panic(err) // strings and a number
+	}
+	return append(b, '\n')
+}
+
+// A DecisionRequest is the body of POST /v1/decisions.
+type DecisionRequest struct {
+	Agent     string         `json:"agent"`
+	Session   string         `json:"session"`
+	CallID    string         `json:"call_id,omitzero"`
+	Tool      string         `json:"tool"`
+	Arguments jsontext.Value `json:"arguments"`
+	Context   jsontext.Value `json:"context,omitzero"`
+}
+
+// A DecisionAnswer is the answer to it.
+type DecisionAnswer struct {
+	ID       string         `json:"id"`
+	Index    uint64         `json:"index"`
+	Verdict  helm.Verdict   `json:"verdict"`
+	Rule     string         `json:"rule"`
+	Reason   helm.Reason    `json:"reason"`
+	Enforced bool           `json:"enforced"`
+	Repeated bool           `json:"repeated,omitzero"` // the answer was given before: a call that was made is not made again
+	Approval *ApprovalRef   `json:"approval,omitzero"` // what an ESCALATE waits for
+	Opening  string         `json:"opening"`           // base64: the secret that opens the commitment to the arguments
+	Receipt  jsontext.Value `json:"receipt"`
+}
+
+// An ApprovalRef names an approval that is waited for.
+type ApprovalRef struct {
+	ID      string `json:"id"`
+	Expires string `json:"expires"`
+}
+
+func (s *Server) decide(w http.ResponseWriter, r *http.Request, c caller) error {
+	var req DecisionRequest
+	if err := readJSON(w, r, &req); err != nil {
+		return err
+	}
+	if c.agent != "" && req.Agent != c.agent {
+		return refuse(helm.Forbidden, "%s speaks for the agent %s only", c.principal, c.agent)
+	}
+	if err := s.limit(c, req.Agent); err != nil {
+		return err
+	}
+	d, err := s.Kernel.Decide(r.Context(), helm.Call{Agent: req.Agent, Session: req.Session, CallID: req.CallID, Tool: req.Tool,
+		Arguments: []byte(req.Arguments), Context: []byte(req.Context), Principal: c.principal, Boundary: Name})
+	if err != nil {
+		return err
+	}
+	if s.Observe != nil {
+		s.Observe(d)
+	}
+	a := DecisionAnswer{ID: d.ID, Index: d.Index, Verdict: d.Verdict, Rule: d.Rule, Reason: d.Reason, Enforced: d.Enforced, Repeated: d.Repeated,
+		Opening: base64.StdEncoding.EncodeToString(d.Opening[:]), Receipt: bytes.TrimSuffix(d.Receipt, []byte("\n"))}
+	if d.Approval != nil {
+		a.Approval = &ApprovalRef{d.Approval.ID, receipt.FormatTime(d.Approval.Expires)}
+	}
+	return writeJSON(w, http.StatusOK, a)
+}
+
+// An OutcomeRequest is the body of POST /v1/outcomes. It names the decision by its
+// id or index, or by agent, session and call_id.
+type OutcomeRequest struct {
+	Decision       string             `json:"decision,omitzero"`
+	Agent          string             `json:"agent,omitzero"`
+	Session        string             `json:"session,omitzero"`
+	CallID         string             `json:"call_id,omitzero"`
+	Status         helm.OutcomeStatus `json:"status"`
+	DurationMicros uint64             `json:"duration_us,omitzero"`
+	Result         jsontext.Value     `json:"result,omitzero"`
+}
+
+// An OutcomeAnswer is the answer to it.
+type OutcomeAnswer struct {
+	ID       string         `json:"id"`
+	Index    uint64         `json:"index"`
+	Decision string         `json:"decision"`
+	Conflict bool           `json:"conflict,omitzero"` // an earlier report for the same decision differs
+	Repeated bool           `json:"repeated,omitzero"`
+	Opening  string         `json:"opening,omitzero"`
+	Receipt  jsontext.Value `json:"receipt"`
+}
+
+func (s *Server) outcome(w http.ResponseWriter, r *http.Request, c caller) error {
+	var req OutcomeRequest
+	if err := readJSON(w, r, &req); err != nil {
+		return err
+	}
+	if req.DurationMicros > uint64(1<<53)/1000 {
+		return refuse(helm.BadRequest, "duration_us is %d: that is more than a century", req.DurationMicros)
+	}
+	o, err := s.Kernel.Report(r.Context(), kernel.Report{Decision: req.Decision, Agent: req.Agent, Session: req.Session, CallID: req.CallID,
+		Status: req.Status, Duration: time.Duration(req.DurationMicros) * time.Microsecond, Result: []byte(req.Result),
+		Principal: c.principal, Boundary: Name})
+	if err != nil {
+		return err
+	}
+	a := OutcomeAnswer{ID: o.ID, Index: o.Index, Decision: hexID(o.Decision.ID), Conflict: o.Conflict, Repeated: o.Repeated,
+		Receipt: bytes.TrimSuffix(o.Receipt, []byte("\n"))}
+	if o.Opening != (receipt.Secret{}) {
+		a.Opening = base64.StdEncoding.EncodeToString(o.Opening[:])
+	}
+	return writeJSON(w, http.StatusOK, a)
+}
+
+// A CloseRequest is the body of POST /v1/sessions/close.
+type CloseRequest struct {
+	Agent   string `json:"agent"`
+	Session string `json:"session"`
+}
+
+// An EntryAnswer names an entry that was recorded, with its receipt.
+type EntryAnswer struct {
+	ID      string         `json:"id"`
+	Index   uint64         `json:"index"`
+	Receipt jsontext.Value `json:"receipt"`
+}
+
+func writeEntry(w http.ResponseWriter, rec kernel.Recorded) error {
+	return writeJSON(w, http.StatusOK, EntryAnswer{rec.ID, rec.Index, bytes.TrimSuffix(rec.Receipt, []byte("\n"))})
+}
+
+func (s *Server) closeSession(w http.ResponseWriter, r *http.Request, c caller) error {
+	var req CloseRequest
+	if err := readJSON(w, r, &req); err != nil {
+		return err
+	}
+	if c.agent != "" && req.Agent != c.agent {
+		return refuse(helm.Forbidden, "%s speaks for the agent %s only", c.principal, c.agent)
+	}
+	rec, err := s.Kernel.CloseSession(r.Context(), req.Agent, req.Session, c.principal, Name, receipt.CloseAPI)
+	if err != nil {
+		return err
+	}
+	return writeEntry(w, rec)
+}

@@ -1,0 +1,129 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/helm-ai-kernel/helm-ai-kernel/boundary/httpapi"
+)
+
+// A client asks a server.
+type client struct {
+	base  *url.URL
+	token string
+	http  *http.Client
+}
+
+// A problemError is a problem document that a server answered with.
+type problemError struct{ httpapi.Problem }
+
+func (e *problemError) Error() string { return string(e.Code) + ": " + e.Detail }
+
+// client is a client of --server. With auth it sends the token of --token-file or,
+// to the loopback address that this home's server.json names and nowhere else, the
+// operator's.
+func (a *app) client(auth bool) (*client, error) {
+	base, err := url.Parse(a.server)
+	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
+		return nil, usagef("the server %q is not an address such as http://%s", a.server, defaultListen)
+	}
+	c := &client{base: base, http: &http.Client{Transport: &http.Transport{
+		DialContext: (&net.Dialer{Timeout: 5 * time.Second}).DialContext, MaxIdleConnsPerHost: 256, ResponseHeaderTimeout: time.Minute}}}
+	switch {
+	case a.token != "":
+		c.token, err = readToken(a.token)
+	case auth:
+		h := &home{dir: a.home}
+		if s, serr := h.readServer(); serr == nil && s.Address == strings.TrimSuffix(a.server, "/") && loopback(base.Hostname()) {
+			c.token, err = readToken(h.operatorToken())
+		}
+	}
+	return c, err
+}
+
+func loopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
+}
+
+// send sends a request; a nil body is none. Its answer is to be closed.
+func (c *client) send(ctx context.Context, method, path string, query url.Values, body any) (*http.Response, error) {
+	var r io.Reader
+	if body != nil {
+		b, err := json.Marshal(body)
+		if err != nil {
+			return nil, err
+		}
+		r = bytes.NewReader(b)
+	}
+	u := *c.base
+	u.Path = strings.TrimSuffix(u.Path, "/") + path
+	u.RawQuery = query.Encode()
+	req, err := http.NewRequestWithContext(ctx, method, u.String(), r)
+	if err != nil {
+		return nil, err
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		return nil, &exitError{exitNoServer, fmt.Errorf("no server answers at %s: %w. Start one with `helm-ai-kernel serve --policy FILE`", c.base, cause(err))}
+	}
+	if resp.StatusCode == http.StatusOK {
+		return resp, nil
+	}
+	defer resp.Body.Close()
+	b, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	p := new(problemError)
+	if json.Unmarshal(b, &p.Problem) != nil || p.Code == "" {
+		return nil, fmt.Errorf("%s answered %s: it is not a helm-ai-kernel server", c.base, resp.Status)
+	}
+	return nil, p
+}
+
+// cause is what lies below a url.Error, which repeats the address.
+func cause(err error) error {
+	if u := (*url.Error)(nil); errors.As(err, &u) {
+		return u.Err
+	}
+	return err
+}
+
+// ask sends a request and reads the answer into out.
+func (c *client) ask(ctx context.Context, method, path string, query url.Values, body, out any) error {
+	resp, err := c.send(ctx, method, path, query, body)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return fmt.Errorf("read the answer of %s: %w", path, err)
+	}
+	if raw, ok := out.(*[]byte); ok {
+		*raw = b
+		return nil
+	}
+	if err := json.Unmarshal(b, out); err != nil {
+		return fmt.Errorf("read the answer of %s: %w", path, err)
+	}
+	return nil
+}

@@ -1,0 +1,239 @@
+package cli
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/helm-ai-kernel/helm-ai-kernel/access"
+	"github.com/helm-ai-kernel/helm-ai-kernel/ledger"
+	"github.com/helm-ai-kernel/helm-ai-kernel/ledger/sqlite"
+	"github.com/helm-ai-kernel/helm-ai-kernel/receipt"
+)
+
+// A home is the folder HELM_HOME.
+type home struct {
+	dir       string
+	store     string // URL, or "": log.db in the folder
+	highWater string // path, or "": high-water in the folder
+}
+
+func (h *home) path(name string) string { return filepath.Join(h.dir, name) }
+
+func (h *home) key() string           { return h.path("key.pem") }
+func (h *home) operatorToken() string { return h.path("operator.token") }
+func (h *home) tokens() string        { return h.path("tokens.json") }
+func (h *home) serverFile() string    { return h.path("server.json") }
+func (h *home) trust() string         { return h.path("trust.policy") }
+func (h *home) reserve() string       { return h.path("reserve") }
+
+func (h *home) highWaterFile() string {
+	if h.highWater != "" {
+		return h.highWater
+	}
+	return h.path("high-water")
+}
+
+// database is the path of the SQLite file.
+func (h *home) database() (string, error) {
+	if h.store == "" {
+		return h.path("log.db"), nil
+	}
+	path, ok := strings.CutPrefix(h.store, "sqlite:")
+	if !ok || path == "" {
+		return "", usagef("the store %q is not sqlite:PATH, the only kind that this version has", h.store)
+	}
+	return path, nil
+}
+
+// options are those of a log in this home. auditFor is ledger.Options.AuditFor.
+func (h *home) options(key ed25519.PrivateKey, auditFor time.Duration) ledger.Options {
+	return ledger.Options{Key: key, Now: time.Now, HighWater: h.highWaterFile(), Reserve: h.reserve(), AuditFor: auditFor}
+}
+
+// errNoLog is wrapped where a home has no log yet.
+var errNoLog = errors.New("there is no log")
+
+// open opens the log of this home. Key, log and high-water file belong together:
+// where one is without the others it refuses. Where none is, errNoLog is wrapped.
+func (h *home) open(ctx context.Context, auditFor time.Duration) (*ledger.Log, *sqlite.Store, error) {
+	db, err := h.database()
+	if err != nil {
+		return nil, nil, err
+	}
+	missing, present := h.whole(db)
+	if len(present) == 0 {
+		return nil, nil, fmt.Errorf("%w in %s: serve makes one", errNoLog, h.dir)
+	}
+	if len(missing) > 0 {
+		return nil, nil, fmt.Errorf("%s is there and %s is missing: key, log and high-water file belong together. Put back what was lost, "+
+			"or begin a new log with `helm-ai-kernel log new`, which has a new key and a new name", strings.Join(present, ", "), strings.Join(missing, ", "))
+	}
+	key, err := readKey(h.key())
+	if err != nil {
+		return nil, nil, err
+	}
+	store, err := sqlite.Open(db)
+	if err != nil {
+		return nil, nil, err
+	}
+	log, err := ledger.Open(ctx, store, h.options(key, auditFor))
+	if err != nil {
+		store.Close()
+		return nil, nil, err
+	}
+	return log, store, nil
+}
+
+// whole says which of the three files are missing, and which are present.
+func (h *home) whole(db string) (missing, present []string) {
+	for _, p := range []string{h.key(), db, h.highWaterFile()} {
+		if _, err := os.Stat(p); err != nil {
+			missing = append(missing, p)
+		} else {
+			present = append(present, p)
+		}
+	}
+	return missing, present
+}
+
+// openOrCreate opens the log, or makes one on the very first start.
+func (h *home) openOrCreate(ctx context.Context, auditFor time.Duration) (*ledger.Log, *sqlite.Store, bool, error) {
+	log, store, err := h.open(ctx, auditFor)
+	if !errors.Is(err, errNoLog) {
+		return log, store, false, err
+	}
+	if err := h.create(ctx); err != nil {
+		return nil, nil, false, err
+	}
+	log, store, err = h.open(ctx, auditFor)
+	return log, store, true, err
+}
+
+// create makes key, log, high-water file, trust file and operator's token. The key
+// comes first, and only where there is none: of two processes one goes on.
+func (h *home) create(ctx context.Context) error {
+	if err := os.MkdirAll(h.dir, 0o700); err != nil {
+		return fmt.Errorf("create home: %w", err)
+	}
+	pub, key, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		return err
+	}
+	if err := writeKey(h.key(), key); err != nil {
+		return err
+	}
+	db, err := h.database()
+	if err != nil {
+		return err
+	}
+	store, err := sqlite.Open(db)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	origin := ledger.NewOrigin("helm.local")
+	if err := ledger.Create(ctx, store, origin, h.options(key, 0)); err != nil {
+		return err
+	}
+	trust := "# Who signs the log of this machine (C2SP tlog-policy). Written by serve.\n" +
+		"log " + receipt.VKey(origin, pub) + "\nquorum none\n"
+	if err := ledger.WriteFile(h.trust(), []byte(trust)); err != nil {
+		return fmt.Errorf("write trust file: %w", err)
+	}
+	if _, err := os.Stat(h.operatorToken()); errors.Is(err, fs.ErrNotExist) {
+		token, _ := access.New()
+		if err := ledger.WriteFile(h.operatorToken(), []byte(token+"\n")); err != nil {
+			return fmt.Errorf("write operator's token: %w", err)
+		}
+	}
+	return nil
+}
+
+func writeKey(path string, key ed25519.PrivateKey) error {
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return fmt.Errorf("create key: %w", err)
+	}
+	_, err = f.Write(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+	if err == nil {
+		err = f.Sync()
+	}
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	return err
+}
+
+func readKey(path string) (ed25519.PrivateKey, error) {
+	st, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("read key: %w", err)
+	}
+	if st.Mode().Perm()&0o077 != 0 && st.Mode().Perm() != 0o666 { // Windows has no such bits
+		return nil, fmt.Errorf("the key %s can be read by others (mode %04o): chmod 600 it", path, st.Mode().Perm())
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read key: %w", err)
+	}
+	block, rest := pem.Decode(b)
+	if block == nil || block.Type != "PRIVATE KEY" || len(rest) > 0 {
+		return nil, fmt.Errorf("the key %s is not one PKCS#8 block in PEM", path)
+	}
+	k, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	key, ok := k.(ed25519.PrivateKey)
+	if err != nil || !ok {
+		return nil, fmt.Errorf("the key %s is not an Ed25519 key in PKCS#8", path)
+	}
+	return key, nil
+}
+
+// A serverFile says where this home's server listens.
+type serverFile struct {
+	Address string `json:"address"` // http://HOST:PORT
+	PID     int    `json:"pid"`
+}
+
+func (h *home) writeServer(s serverFile) error {
+	b, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	return ledger.WriteFile(h.serverFile(), append(b, '\n'))
+}
+
+func (h *home) readServer() (s serverFile, err error) {
+	b, err := os.ReadFile(h.serverFile())
+	if err == nil {
+		err = json.Unmarshal(b, &s)
+	}
+	return s, err
+}
+
+// readToken reads a file that holds one token.
+func readToken(path string) (string, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("read token: %w", err)
+	}
+	tok := strings.TrimSpace(string(b))
+	if tok == "" || strings.ContainsAny(tok, " \t\r\n") {
+		return "", fmt.Errorf("read token: %s does not hold one token", path)
+	}
+	return tok, nil
+}

@@ -1,0 +1,405 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/helm-ai-kernel/helm-ai-kernel/access"
+	"github.com/helm-ai-kernel/helm-ai-kernel/boundary/httpapi"
+	"github.com/helm-ai-kernel/helm-ai-kernel/ledger"
+	"github.com/helm-ai-kernel/helm-ai-kernel/policy"
+	"github.com/helm-ai-kernel/helm-ai-kernel/receipt"
+)
+
+func (a *app) boundaryCmd() *cobra.Command {
+	status := &cobra.Command{Use: "status", Short: "What is so, asked of the server", Args: exactly(0), RunE: func(cmd *cobra.Command, _ []string) error {
+		c, err := a.client(true)
+		if err != nil {
+			return err
+		}
+		var st httpapi.BoundaryAnswer
+		var raw []byte
+		if err := c.ask(cmd.Context(), http.MethodGet, "/v1/boundary", nil, nil, &raw); err != nil {
+			var e *exitError
+			if errors.As(err, &e) && e.code == exitNoServer {
+				return a.down(err)
+			}
+			return err
+		}
+		if a.json {
+			_, err := a.out.Write(raw)
+			return err
+		}
+		if err := unmarshal(raw, &st); err != nil {
+			return err
+		}
+		a.showStatus(&st)
+		return nil
+	}}
+	change := func(use, short, path, done string) *cobra.Command {
+		var reason string
+		c := &cobra.Command{Use: use + " --reason R", Short: short, Args: exactly(0), RunE: func(cmd *cobra.Command, _ []string) error {
+			if reason == "" {
+				return usagef("%s needs --reason: it is signed into the log", use)
+			}
+			return a.record(cmd, path, map[string]string{"reason": reason}, done)
+		}}
+		c.Flags().StringVar(&reason, "reason", "", "why, for whoever reads the log")
+		return c
+	}
+	return group("boundary", "See and freeze the boundary", status,
+		change("freeze", "Deny every call from now on", "/v1/boundary/freeze", "frozen"),
+		change("unfreeze", "End a freeze", "/v1/boundary/unfreeze", "no longer frozen"))
+}
+
+// down prints that there is no server.
+func (a *app) down(err error) error {
+	if a.json {
+		if perr := a.printJSON(map[string]string{"status": "down", "server": a.server, "error": err.Error()}); perr != nil {
+			return perr
+		}
+		return &exitError{exitNoServer, nil}
+	}
+	a.printf("%s  %s\n", a.paint(red, "down"), safeText(err.Error()))
+	return &exitError{exitNoServer, nil}
+}
+
+// record sends an operator's request and prints the entry that it became.
+func (a *app) record(cmd *cobra.Command, path string, body any, done string) error {
+	c, err := a.client(true)
+	if err != nil {
+		return err
+	}
+	var e httpapi.EntryAnswer
+	if err := c.ask(cmd.Context(), http.MethodPost, path, nil, body, &e); err != nil {
+		return err
+	}
+	if a.json {
+		return a.printJSON(e)
+	}
+	a.printf("%s: entry %d, %s\n", done, e.Index, e.ID)
+	return nil
+}
+
+func (a *app) showStatus(st *httpapi.BoundaryAnswer) {
+	colour := green
+	if st.State != "up" {
+		colour = red
+	}
+	rows := [][]string{{"status", a.paint(colour, st.State)}}
+	add := func(name, format string, args ...any) {
+		rows = append(rows, []string{name, safeText(fmt.Sprintf(format, args...))})
+	}
+	if st.Error != "" {
+		add("", "%s", st.Error)
+	}
+	if st.Degraded != "" {
+		add("", "%s", st.Degraded)
+	}
+	if f := st.Frozen; f != nil {
+		add("frozen", "since %s, entry %d, by %s: %s", f.Since, f.Index, f.Principal, f.Reason)
+	}
+	add("mode", "%s", st.Mode)
+	if p := st.Policy; p != nil {
+		add("policy", "%s version %d, sha256 %s", p.ID, p.Version, p.SHA256)
+		add("", "active since %s, entry %d, %s", p.Since, p.Index, p.Engine)
+	} else {
+		add("policy", "none: nothing is decided")
+	}
+	if st.Process.PolicyError != "" {
+		add("", "the file %s was not taken: %s", st.Process.PolicyFile, st.Process.PolicyError)
+	}
+	add("log", "%d entries, last at %s", st.Log.Size, st.Log.LastEntry)
+	add("", "origin %s", st.Log.Origin)
+	add("", "fingerprint %s", st.Log.Fingerprint)
+	add("", "root %s", st.Log.Root)
+	add("", "key %s", st.Log.KeyID)
+	add("store", "%s", st.Process.Store)
+	for _, l := range st.Process.Listeners {
+		who := "agents need a token"
+		if l.Anonymous {
+			who = "agents need no token"
+		}
+		add("listener", "%s %s (%s)", l.Boundary, l.Address, who)
+		add("", "covers %s", l.Covers)
+	}
+	n := st.Counts
+	add("decisions", "%d ALLOW, %d DENY, %d ESCALATE; %d outcomes", n.Allow, n.Deny, n.Escalate, n.Outcomes)
+	add("waiting", "%d approvals pending, %d sessions open", n.ApprovalsPending, n.SessionsOpen)
+	audit := fmt.Sprintf("%s: %d of %d entries that were there at the start are checked", st.Audit.Result, st.Audit.Checked, st.Audit.Of)
+	if st.Audit.Newest > 0 {
+		audit += fmt.Sprintf(", and the newest %d before listening", st.Audit.Newest)
+	}
+	add("audit", "%s", audit)
+	add("process", "pid %d, version %s, since %s", st.Process.PID, st.Process.Version, st.Process.Started)
+	add("note", "%s", st.Caveat)
+	a.table(rows)
+}
+
+func (a *app) approvalsCmd() *cobra.Command {
+	var all bool
+	list := &cobra.Command{Use: "list", Short: "Calls that wait for an answer", Args: exactly(0), RunE: func(cmd *cobra.Command, _ []string) error {
+		c, err := a.client(true)
+		if err != nil {
+			return err
+		}
+		var got struct {
+			Approvals []httpapi.ApprovalAnswer `json:"approvals"`
+		}
+		if err := c.ask(cmd.Context(), http.MethodGet, "/v1/approvals", values("all", flagValue(all)), nil, &got); err != nil {
+			return err
+		}
+		if a.json {
+			return a.printJSON(got)
+		}
+		for i := range got.Approvals {
+			a.showApproval(&got.Approvals[i])
+		}
+		if len(got.Approvals) == 0 {
+			a.printf("nothing waits for an answer\n")
+		}
+		return nil
+	}}
+	list.Flags().BoolVar(&all, "all", false, "also those that are answered, expired or void")
+	answer := func(use, short, answer, done string) *cobra.Command {
+		return &cobra.Command{Use: use + " ID", Short: short, Args: exactly(1), RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := a.client(true)
+			if err != nil {
+				return err
+			}
+			if !a.json { // nobody answers what he was not shown
+				var w httpapi.ApprovalAnswer
+				if err := c.ask(cmd.Context(), http.MethodGet, "/v1/approvals/"+args[0], nil, nil, &w); err != nil {
+					return err
+				}
+				a.showApproval(&w)
+			}
+			return a.record(cmd, "/v1/approvals/"+args[0], map[string]string{"answer": answer}, done)
+		}}
+	}
+	return group("approvals", "Answer escalated calls", list,
+		answer("approve", "Approve a call with the operator's token", receipt.AnswerApprove, "approved with an operator's token"),
+		answer("deny", "Refuse a call", receipt.AnswerRefuse, "refused"))
+}
+
+func (a *app) showApproval(w *httpapi.ApprovalAnswer) {
+	state := w.State
+	if w.Void {
+		state += ", void"
+	}
+	a.printf("%s\n", a.paint(bold, w.ID))
+	rows := [][]string{{"  state", state + ", opened " + w.Opened + ", expires " + w.Expires},
+		{"  call", safeText(w.Tool + " by " + w.Agent + " in " + w.Session + ", principal " + w.Principal)},
+		{"  why", safeText(w.Rule + ": " + string(w.Reason.Code) + ": " + w.Reason.Message)}}
+	input := "erased"
+	if len(w.Input) > 0 {
+		input = safeText(string(w.Input))
+	}
+	a.table(append(rows, []string{"  input", input}))
+}
+
+func (a *app) sessionsCmd() *cobra.Command {
+	var agent, session string
+	cl := &cobra.Command{Use: "close --agent A --session S", Short: "Mark the end of a session", Args: exactly(0), RunE: func(cmd *cobra.Command, _ []string) error {
+		if agent == "" || session == "" {
+			return usagef("sessions close needs --agent and --session")
+		}
+		c, err := a.client(false) // an agent's request
+		if err != nil {
+			return err
+		}
+		var e httpapi.EntryAnswer
+		if err := c.ask(cmd.Context(), http.MethodPost, "/v1/sessions/close", nil, httpapi.CloseRequest{Agent: agent, Session: session}, &e); err != nil {
+			return err
+		}
+		if a.json {
+			return a.printJSON(e)
+		}
+		a.printf("closed: entry %d, %s\n", e.Index, e.ID)
+		return nil
+	}}
+	cl.Flags().StringVar(&agent, "agent", "", "the agent")
+	cl.Flags().StringVar(&session, "session", "", "its session")
+	return group("sessions", "Mark ends of sessions", cl)
+}
+
+func (a *app) tokensCmd() *cobra.Command {
+	var t access.Token
+	var role string
+	add := &cobra.Command{Use: "add --role R --name N", Short: "Make a token; it is printed once and kept as a hash", Args: exactly(0), RunE: func(*cobra.Command, []string) error {
+		t.Role = access.Role(role)
+		if t.Role == access.Agent && t.Agent == "" {
+			return usagef("an agent's token needs --agent: the name that it speaks for")
+		}
+		if err := os.MkdirAll(a.home, 0o700); err != nil {
+			return err
+		}
+		tokens, err := access.Open((&home{dir: a.home}).tokens())
+		if err != nil {
+			return err
+		}
+		secret, err := tokens.Add(t, ledger.WriteFile)
+		if err != nil {
+			return err
+		}
+		if a.json {
+			return a.printJSON(map[string]string{"principal": t.Principal(), "token": secret})
+		}
+		a.printf("%s\n", secret)
+		return nil
+	}}
+	add.Flags().StringVar(&role, "role", "", "agent, auditor or operator")
+	add.Flags().StringVar(&t.Name, "name", "", "who holds it")
+	add.Flags().StringVar(&t.Agent, "agent", "", "the agent that an agent's token speaks for")
+	list := &cobra.Command{Use: "list", Short: "Who has a token", Args: exactly(0), RunE: func(*cobra.Command, []string) error {
+		tokens, err := access.Open((&home{dir: a.home}).tokens())
+		if err != nil {
+			return err
+		}
+		all, err := tokens.List()
+		if err != nil {
+			return err
+		}
+		rows := [][]string{{"PRINCIPAL", "AGENT"}}
+		out := []map[string]string{}
+		for _, t := range all {
+			rows = append(rows, []string{t.Principal(), t.Agent})
+			out = append(out, map[string]string{"principal": t.Principal(), "role": string(t.Role), "name": t.Name, "agent": t.Agent})
+		}
+		if a.json {
+			return a.printJSON(map[string]any{"tokens": out})
+		}
+		a.table(rows)
+		return nil
+	}}
+	remove := &cobra.Command{Use: "remove PRINCIPAL", Short: "Take a token back, such as agent:build", Args: exactly(1), RunE: func(_ *cobra.Command, args []string) error {
+		tokens, err := access.Open((&home{dir: a.home}).tokens())
+		if err != nil {
+			return err
+		}
+		return tokens.Remove(args[0], ledger.WriteFile)
+	}}
+	return group("tokens", "Make and take back tokens of this home", add, list, remove)
+}
+
+func (a *app) keysCmd() *cobra.Command {
+	var format string
+	show := &cobra.Command{Use: "show", Short: "Print the log's public key", Args: exactly(0), RunE: func(cmd *cobra.Command, _ []string) error {
+		h := &home{dir: a.home}
+		log, store, err := h.open(cmd.Context(), -1)
+		if err != nil {
+			return err
+		}
+		defer store.Close()
+		defer log.Close()
+		fp := log.Fingerprint()
+		switch format {
+		case "pem":
+			_, err = a.out.Write(receipt.PublicPEM(log.Key()))
+		case "vkey":
+			a.printf("%s\n", receipt.VKey(log.Origin(), log.Key()))
+		case "":
+			if a.json {
+				return a.printJSON(map[string]string{"origin": log.Origin(), "fingerprint": fmt.Sprintf("%x", fp), "keyid": receipt.KeyID(log.Key()), "vkey": receipt.VKey(log.Origin(), log.Key())})
+			}
+			a.table([][]string{{"origin", log.Origin()}, {"fingerprint", fmt.Sprintf("%x", fp)}, {"keyid", receipt.KeyID(log.Key())}, {"vkey", receipt.VKey(log.Origin(), log.Key())}})
+		default:
+			return usagef("the format %q is not pem or vkey", format)
+		}
+		return err
+	}}
+	show.Flags().StringVar(&format, "format", "", "pem, for openssl; vkey, for trust files")
+	return group("keys", "Show the log's key", show)
+}
+
+func (a *app) policyCmd() *cobra.Command {
+	check := &cobra.Command{Use: "check FILE", Short: "Check a policy file, tests included", Args: exactly(1), RunE: func(_ *cobra.Command, args []string) error {
+		src, err := os.ReadFile(args[0])
+		if err != nil {
+			return &exitError{exitUsage, err}
+		}
+		p, err := policy.Compile(args[0], src)
+		if err != nil {
+			if a.json {
+				if perr := a.printJSON(map[string]any{"ok": false, "error": err.Error(), "findings": findings(err)}); perr != nil {
+					return perr
+				}
+				return &exitError{exitNo, nil}
+			}
+			a.printf("%s\n", safeText(strings.TrimRight(err.Error(), "\n")))
+			return &exitError{exitNo, nil}
+		}
+		if a.json {
+			return a.printJSON(map[string]any{"ok": true, "id": p.ID(), "version": p.Version(), "sha256": fmt.Sprintf("%x", p.SHA256()), "mode": p.Mode()})
+		}
+		a.printf("%s: policy %s version %d is good, sha256 %x\n", args[0], p.ID(), p.Version(), p.SHA256())
+		return nil
+	}}
+	test := &cobra.Command{Use: "test FILE", Short: "Run a policy file's own tests", Args: exactly(1), RunE: func(_ *cobra.Command, args []string) error {
+		src, err := os.ReadFile(args[0])
+		if err != nil {
+			return &exitError{exitUsage, err}
+		}
+		results, err := policy.Test(args[0], src)
+		if err != nil {
+			return err
+		}
+		return a.showTests(results)
+	}}
+	reload := &cobra.Command{Use: "reload", Short: "Have the server read its policy file again", Args: exactly(0), RunE: func(cmd *cobra.Command, _ []string) error {
+		c, err := a.client(true)
+		if err != nil {
+			return err
+		}
+		var said struct {
+			Said string `json:"said"`
+		}
+		if err := c.ask(cmd.Context(), http.MethodPost, "/v1/policy/reload", nil, struct{}{}, &said); err != nil {
+			return err
+		}
+		if a.json {
+			return a.printJSON(said)
+		}
+		a.printf("%s\n", safeText(said.Said))
+		return nil
+	}}
+	return group("policy", "Check and test policy files", check, test, reload)
+}
+
+func (a *app) showTests(results []policy.TestResult) error {
+	failed := 0
+	for _, r := range results {
+		if !r.OK {
+			failed++
+		}
+	}
+	if a.json {
+		if err := a.printJSON(map[string]any{"passed": len(results) - failed, "failed": failed, "tests": results}); err != nil {
+			return err
+		}
+	} else {
+		for _, r := range results {
+			word := a.paint(green, "ok    ")
+			if !r.OK {
+				word = a.paint(red, "FAILED")
+			}
+			a.printf("%s  %s\n", word, safeText(r.Name))
+			if !r.OK {
+				a.printf("        %s\n", safeText(r.Message))
+			}
+		}
+		a.printf("%d passed, %d failed\n", len(results)-failed, failed)
+	}
+	if failed > 0 || len(results) == 0 {
+		if len(results) == 0 && !a.json {
+			a.printf("the file has no [[test]]\n")
+		}
+		return &exitError{exitNo, nil}
+	}
+	return nil
+}
