@@ -613,10 +613,7 @@ func text(s string) *spool { return &spool{mem: []byte(s), size: int64(len(s))} 
 
 func (p *writer) close() {
 	for _, s := range p.spools {
-		if s.file != nil {
-			s.file.Close()
-			os.Remove(s.file.Name())
-		}
+		s.remove()
 	}
 }
 

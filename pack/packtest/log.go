@@ -7,7 +7,6 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"crypto/sha256"
-	"encoding/binary"
 	"fmt"
 	"iter"
 	"slices"
@@ -30,6 +29,9 @@ type Log struct {
 
 	// Spoil, where set, is called with every statement before it is signed.
 	Spoil func(*receipt.Statement)
+
+	// Unsigned entries are made faster, and are only good for their leaves.
+	Unsigned bool
 
 	entries  []entry
 	payloads map[uint64]*pack.Payload
@@ -116,7 +118,10 @@ func (l *Log) place(st *receipt.Statement, payload *pack.Payload) receipt.Ref {
 		l.Spoil(st)
 	}
 	b := must(st.Marshal())
-	e := entry{Entry: pack.Entry{Index: st.Index, Statement: b, Signatures: []receipt.Signature{must(receipt.Sign(l.Key, b))}}, st: st}
+	e := entry{Entry: pack.Entry{Index: st.Index, Statement: b, Signatures: make([]receipt.Signature, 1)}, st: st}
+	if !l.Unsigned {
+		e.Signatures[0] = must(receipt.Sign(l.Key, b))
+	}
 	if k, ok := st.Body.(*receipt.Key); ok {
 		next := l.nextKey()
 		if [32]byte(next.Public().(ed25519.PublicKey)) == k.New {
@@ -304,9 +309,6 @@ func (l *Log) Resign(edit func(*receipt.Statement) bool) *Log {
 			ref(b.Conflict)
 		case *receipt.Approval:
 			ref(&b.Escalation)
-			if to, ok := moved[b.Escalation.Index]; ok || true {
-				_ = to
-			}
 			if int(b.Escalation.Index) < len(n.entries) {
 				st.Subject.SHA256 = sha256.Sum256(n.entries[b.Escalation.Index].Statement)
 			}
@@ -448,9 +450,6 @@ func (l *at) Policy(sha receipt.Hash) ([]byte, error) {
 	}
 	return b, nil
 }
-
-// Number is a big-endian number of two bytes, as entry bundles have it.
-func Number(n int) []byte { return binary.BigEndian.AppendUint16(nil, uint16(n)) }
 
 func must[T any](v T, err error) T {
 	if err != nil {

@@ -152,7 +152,7 @@ func (c *Command) run() (int, error) {
 
 func (c *Command) options(f *flags) (o verify.Options, err error) {
 	o.AllowPartial = f.partial
-	o.Each = parallel
+	o.Each = Parallel
 	var b []byte
 	if f.trust != "" {
 		b, err = readFile(f.trust, verify.MaxTrustBytes)
@@ -270,8 +270,8 @@ func readFile(name string, max int64) ([]byte, error) {
 	return b, err
 }
 
-// parallel is an Each of verify.Options that uses every processor.
-func parallel(n int, do func(int)) {
+// Parallel is an Each of verify.Options that uses every processor.
+func Parallel(n int, do func(int)) {
 	workers := min(runtime.GOMAXPROCS(0), n)
 	var next atomic.Int64
 	var wg sync.WaitGroup
