@@ -112,13 +112,13 @@ func (w *walker) code(src string, sc scope) {
 	if sc.zsh {
 		lang = syntax.LangZsh
 	}
+	// A shell runs each line as soon as it has read it, so the statements before a
+	// fault count.
 	var stmts []*syntax.Stmt
 	for stmt, err := range syntax.NewParser(syntax.Variant(lang)).StmtsSeq(strings.NewReader(src)) {
-		if err != nil {
-			// A shell runs each line as soon as it has read it, so the statements
-			// before the fault count.
+		if err != nil { // the last turn: the parser must not be stopped by a break here
 			w.opaque("the text is not a shell command: " + err.Error())
-			break
+			continue
 		}
 		stmts = append(stmts, stmt)
 	}
