@@ -12,6 +12,7 @@ import (
 	"cel.dev/cel-go/common/types/ref"
 
 	helm "github.com/helm-ai-kernel/helm-ai-kernel"
+	"github.com/helm-ai-kernel/helm-ai-kernel/facts"
 )
 
 // MaxCost is the highest worst case, in cel-go's cost units, of a condition. One
@@ -179,6 +180,12 @@ type sizes struct {
 	ranges map[int64]bool // expressions that a comprehension walks
 }
 
+// factSizes bounds the lists of facts. What facts.shell.commands hold is bounded in
+// all, by facts.MaxShellWords: 64 for each of 256 is more than that.
+var factSizes = map[string]uint64{
+	"commands": facts.MaxShellCommands, "args": 64, "env": 64, "via": 64, "reads": 64, "writes": 64,
+}
+
 const elementBytes = helm.MaxInputBytes / MaxElements // so that a full list of them is a full input
 
 func (s sizes) EstimateSize(node cost.AstNode) *cost.SizeEstimate {
@@ -201,6 +208,9 @@ func (s sizes) EstimateSize(node cost.AstNode) *cost.SizeEstimate {
 	case "tool", "agent", "session", "principal", "boundary":
 		return atMost(helm.MaxNameBytes)
 	}
+	if n, ok := factSizes[path[len(path)-1]]; ok && path[0] == "facts" {
+		return atMost(n)
+	}
 	if x := node.Expr(); x != nil && s.ranges[x.ID()] {
 		return atMost(MaxElements)
 	}
@@ -216,13 +226,13 @@ func (s sizes) EstimateSize(node cost.AstNode) *cost.SizeEstimate {
 	return atMost(helm.MaxInputBytes)
 }
 
-func (sizes) EstimateCallCost(_, overload string, _ *cost.AstNode, args []cost.AstNode) *cost.CallEstimate {
+func (s sizes) EstimateCallCost(_, overload string, _ *cost.AstNode, args []cost.AstNode) *cost.CallEstimate {
 	if !strings.HasPrefix(overload, "facts_") {
 		return nil
 	}
 	n := uint64(1)
 	for _, a := range args {
-		n = max(n, cost.EstimateSize(sizes{}, a).Max)
+		n = max(n, cost.EstimateSize(s, a).Max)
 	}
 	return cost.NewCallEstimate(cost.RangedCostEstimate(1, cost.SafeMultiply(n, MaxElements)), nil)
 }

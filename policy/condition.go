@@ -3,7 +3,9 @@ package policy
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strings"
 
 	"cel.dev/cel-go/cel"
@@ -12,6 +14,7 @@ import (
 	"cel.dev/cel-go/common/types"
 
 	helm "github.com/helm-ai-kernel/helm-ai-kernel"
+	"github.com/helm-ai-kernel/helm-ai-kernel/facts"
 )
 
 // A condition is a rule's "when" as it is evaluated for one tool. A nil program
@@ -19,6 +22,7 @@ import (
 type condition struct {
 	rule    *rule
 	program cel.Program
+	facts   []string // what it reads, such as "path.under", sorted
 }
 
 // compile checks a rule's condition for a tool, nil for tools that are not
@@ -65,7 +69,7 @@ func (l *language) compile(s *source, r *rule, t *tool) (condition, bool) {
 		c.report(0, "", "the condition cannot be planned: %s", err)
 		return condition{}, false
 	}
-	return condition{r, program}, true
+	return condition{r, program, sorted(slices.Collect(maps.Keys(c.facts)))}, true
 }
 
 // never reports whether a condition folds to false.
@@ -95,37 +99,102 @@ type checker struct {
 	tool    *tool
 	several bool // the rule is for more tools than this
 	ranges  map[int64]bool
+	facts   map[string]bool
 }
 
 // walk refuses what the language could but must not do: maps and messages made in
-// a condition, whose order is nobody's, and regular expressions that are not
-// known at load.
+// a condition, whose order is nobody's, regular expressions that are not known at
+// load, and directories and hosts that are none. It notes what the condition walks
+// and which facts it reads.
 func (c *checker) walk(a *celast.AST) bool {
-	ok := true
-	c.ranges = map[int64]bool{}
+	c.ranges, c.facts = map[int64]bool{}, map[string]bool{}
+	before := len(c.s.findings)
 	celast.PreOrderVisit(a.Expr(), celast.NewExprVisitor(func(e celast.Expr) {
-		wrong := ""
 		switch e.Kind() {
 		case celast.MapKind:
-			wrong = "a condition cannot make a map"
+			c.expr(a, e, "a condition cannot make a map")
 		case celast.StructKind:
-			wrong = "a condition cannot make a message"
+			c.expr(a, e, "a condition cannot make a message")
 		case celast.ComprehensionKind:
 			c.ranges[e.AsComprehension().IterRange().ID()] = true
+		case celast.SelectKind:
+			if part := selected(e.AsSelect().Operand(), "facts"); part != "" {
+				c.facts[part+"."+e.AsSelect().FieldName()] = true
+			}
 		case celast.CallKind:
-			if call := e.AsCall(); call.FunctionName() == "matches" {
-				if args := call.Args(); args[len(args)-1].Kind() != celast.LiteralKind {
-					wrong = "the regular expression of matches must be written out, so that it is checked at load"
+			c.call(a, e)
+		}
+	}))
+	return len(c.s.findings) == before
+}
+
+func (c *checker) call(a *celast.AST, e celast.Expr) {
+	call := e.AsCall()
+	if call.FunctionName() == "matches" {
+		if args := call.Args(); args[len(args)-1].Kind() != celast.LiteralKind {
+			c.expr(a, e, "the regular expression of matches must be written out, so that it is checked at load")
+		}
+	}
+	if !call.IsMemberFunction() {
+		return
+	}
+	part := selected(call.Target(), "facts")
+	if part == "" {
+		return
+	}
+	fact := part + "." + call.FunctionName()
+	c.facts[fact] = true
+	for i, arg := range call.Args() {
+		for _, text := range c.known(arg) {
+			switch {
+			case fact == "path.under" || fact == "path.touches" || fact == "shell.only" && i == 1:
+				if p := facts.ParsePath(text, ""); p.Opaque {
+					c.expr(a, arg, "%q is no directory that a rule can ask for: %s", text, p.Why)
+				}
+			case fact == "host.within" || fact == "host.touches":
+				if h := facts.ParseHost(strings.TrimPrefix(text, "*.")); h.Opaque {
+					c.expr(a, arg, "%q is no host that a rule can ask for: %s", text, h.Why)
 				}
 			}
 		}
-		if wrong != "" {
-			at := a.SourceInfo().GetStartLocation(e.ID())
-			c.report(c.offset(at.Line(), at.Column()), "", "%s", wrong)
-			ok = false
+	}
+}
+
+// selected returns the field of the variable that e selects, or "".
+func selected(e celast.Expr, variable string) string {
+	if e.Kind() != celast.SelectKind {
+		return ""
+	}
+	s := e.AsSelect()
+	if s.Operand().Kind() != celast.IdentKind || s.Operand().AsIdent() != variable {
+		return ""
+	}
+	return s.FieldName()
+}
+
+// known returns the strings of an expression that are known at load.
+func (c *checker) known(e celast.Expr) []string {
+	switch e.Kind() {
+	case celast.LiteralKind:
+		if text, ok := e.AsLiteral().(types.String); ok {
+			return []string{string(text)}
 		}
-	}))
-	return ok
+	case celast.ListKind:
+		var out []string
+		for _, element := range e.AsList().Elements() {
+			out = append(out, c.known(element)...)
+		}
+		return out
+	case celast.SelectKind:
+		return c.l.sizes.lists[selected(e, "lists")]
+	}
+	return nil
+}
+
+// expr reports what is wrong with an expression.
+func (c *checker) expr(a *celast.AST, e celast.Expr, format string, args ...any) {
+	at := a.SourceInfo().GetStartLocation(e.ID())
+	c.report(c.offset(at.Line(), at.Column()), "", format, args...)
 }
 
 var (
@@ -238,7 +307,7 @@ var errNotBool = errors.New("the condition is no bool")
 // text may hold values of the call.
 func errorReason(r *rule, err error) helm.Reason {
 	why := "an error"
-	for _, known := range []error{errInexact, errMany, errAbsent, errNotBool} {
+	for _, known := range []error{errInexact, errMany, errAbsent, errNotBool, errDirectory} {
 		if errors.Is(err, known) {
 			why = known.Error()
 		}

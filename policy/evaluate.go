@@ -47,6 +47,8 @@ func (p *Policy) Evaluate(in Input) Result {
 type activation struct {
 	in   *Input
 	tool *tool // nil when it is not declared
+
+	facts *factsValue
 }
 
 func (a *activation) Parent() cel.Activation { return nil }
@@ -69,6 +71,11 @@ func (a *activation) ResolveName(name string) (any, bool) {
 		return types.Timestamp{Time: a.in.Now.UTC()}, true
 	case "lists":
 		return lists, true
+	case "facts":
+		if a.facts == nil {
+			a.facts = &factsValue{opaqueValue: opaqueValue{factsType}, tool: a.tool, in: a.in}
+		}
+		return a.facts, true
 	case "args":
 		if a.tool == nil {
 			return value(a.in.Arguments), true

@@ -142,28 +142,56 @@ func (p *Policy) add(s *source, l *language, f *file, r *rule) {
 		p.expires[r.id] = r.expires
 	}
 	s.reaches(f, r)
-	if !strings.Contains(r.when, "args") { // the same for every tool
-		c, ok := l.compile(s, r, nil)
-		for i := range f.tools {
-			if t := &f.tools[i]; ok && r.reaches(t.name) {
-				p.tools[t.name].conditions = append(p.tools[t.name].conditions, c)
-			}
-		}
+	perTool := strings.Contains(r.when, "args") // else one program does for all
+	var c condition
+	var ok bool
+	if !perTool || r.pattern() {
+		c, ok = l.compile(s, r, nil)
 		if ok && r.pattern() {
 			p.undefined = append(p.undefined, c)
 		}
-		return
 	}
 	for i := range f.tools {
-		if t := &f.tools[i]; r.reaches(t.name) {
-			if c, ok := l.compile(s, r, t); ok {
-				p.tools[t.name].conditions = append(p.tools[t.name].conditions, c)
-			}
+		t := &f.tools[i]
+		if !r.reaches(t.name) {
+			continue
+		}
+		if perTool {
+			c, ok = l.compile(s, r, t)
+		}
+		if ok {
+			p.tools[t.name].conditions = append(p.tools[t.name].conditions, c)
+			s.factless(r, t, c.facts)
 		}
 	}
-	if r.pattern() {
-		if c, ok := l.compile(s, r, nil); ok {
-			p.undefined = append(p.undefined, c)
+	if ok {
+		s.half(r, c.facts)
+	}
+}
+
+// factless reports a fact that a tool named by the rule has no argument for: it
+// would be opaque in every call.
+func (s *source) factless(r *rule, t *tool, read []string) {
+	if !slices.Contains(r.tools, t.name) {
+		return
+	}
+	for _, fact := range read {
+		part, _, _ := strings.Cut(fact, ".")
+		if !slices.ContainsFunc(t.args, func(a argument) bool { return slices.Contains(readFrom[part], a.kind) }) {
+			s.val(r.path+".when", "", "facts.%s is opaque in every call: the tool %s has no argument of the type %s", part, t.name, strings.Join(readFrom[part], " or "))
+			return
+		}
+	}
+}
+
+// half reports an ALLOW rule that looks at what could be read and forgets what
+// could not.
+func (s *source) half(r *rule, read []string) {
+	for _, fact := range read {
+		part, _, _ := strings.Cut(fact, ".")
+		if r.verdict == helm.Allow && slices.Contains(partial, fact) && !slices.ContainsFunc(whole[part], func(w string) bool { return slices.Contains(read, w) }) {
+			s.val(r.path+".when", "", "facts.%s says nothing of what is opaque, so this would allow what nobody can read: add !facts.%s.opaque", fact, part)
+			return
 		}
 	}
 }

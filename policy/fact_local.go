@@ -1,0 +1,165 @@
+package policy
+
+import (
+	"slices"
+	"strings"
+
+	"cel.dev/cel-go/common/types"
+	"cel.dev/cel-go/common/types/ref"
+
+	"github.com/helm-ai-kernel/helm-ai-kernel/facts"
+)
+
+// shellFacts is facts.shell: everything that the command arguments would run.
+type shellFacts struct {
+	opaqueValue
+	opaque   bool
+	cwd      string
+	commands []facts.Command
+}
+
+func (s *shellFacts) Value() any { return s }
+
+func (f *factsValue) shell() *shellFacts {
+	if f.shells != nil {
+		return f.shells
+	}
+	texts := f.of("command")
+	s := &shellFacts{opaqueValue: opaqueValue{shellType}, opaque: len(texts) == 0, cwd: f.cwd()}
+	for _, text := range texts {
+		one := facts.ParseShell(text)
+		s.opaque = s.opaque || one.Opaque
+		s.commands = append(s.commands, one.Commands...)
+	}
+	if words := 0; len(texts) > 1 {
+		for _, c := range s.commands {
+			words += len(c.Args) + len(c.Reads) + len(c.Writes)
+		}
+		if len(s.commands) > facts.MaxShellCommands || words > facts.MaxShellWords {
+			s.opaque, s.commands = true, nil // over the bounds that the cost of a condition stands on
+		}
+	}
+	f.shells = s
+	return s
+}
+
+// only reports whether every command is one of allowed, as written: no path for
+// a name, no variable set, no wrapper that is not allowed itself, and no file
+// written outside of dirs.
+func (s *shellFacts) only(allowed, dirs []string) bool {
+	if s.opaque || len(s.commands) == 0 {
+		return false
+	}
+	for _, c := range s.commands {
+		if len(c.Env) > 0 || !slices.ContainsFunc(allowed, func(a string) bool { return c.Path != "" && begins(a, c.Path, c.Args) }) {
+			return false
+		}
+		for _, via := range c.Via {
+			if !slices.Contains(allowed, via) {
+				return false
+			}
+		}
+		for _, w := range c.Writes {
+			p := facts.ParsePath(w, s.cwd)
+			if w != "/dev/null" && !slices.ContainsFunc(dirs, p.Under) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// runs reports whether some command that was found, or what wraps it, is one of
+// names, wherever its file lies.
+func (s *shellFacts) runs(names []string) bool {
+	for _, c := range s.commands {
+		for _, n := range names {
+			if begins(n, c.Name, c.Args) || c.Path == n || slices.Contains(c.Via, n) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// begins reports whether a command begins with the words of entry.
+func begins(entry, name string, args []string) bool {
+	first, rest, more := strings.Cut(entry, " ")
+	if first != name {
+		return false
+	}
+	if !more {
+		return true
+	}
+	words := strings.Fields(rest)
+	return len(args) >= len(words) && slices.Equal(args[:len(words)], words)
+}
+
+func (s *shellFacts) privileged() bool {
+	return s.opaque || slices.ContainsFunc(s.commands, func(c facts.Command) bool { return c.Privileged })
+}
+
+func (s *shellFacts) list() ref.Val {
+	out := make([]ref.Val, len(s.commands))
+	for i, c := range s.commands {
+		out[i] = &command{opaqueValue{commandType}, c}
+	}
+	return types.NewRefValList(types.DefaultTypeAdapter, out)
+}
+
+type command struct {
+	opaqueValue
+	facts.Command
+}
+
+func (c *command) Value() any { return c }
+
+// pathFacts is facts.path.
+type pathFacts struct {
+	opaqueValue
+	opaque bool
+	all    []facts.Path
+}
+
+func (p *pathFacts) Value() any { return p }
+
+func (f *factsValue) path() *pathFacts {
+	if f.paths != nil {
+		return f.paths
+	}
+	texts := f.of("path")
+	p := &pathFacts{opaqueValue: opaqueValue{pathType}, opaque: len(texts) == 0}
+	for _, text := range texts {
+		one := facts.ParsePath(text, f.cwd())
+		p.opaque = p.opaque || one.Opaque
+		if !one.Opaque {
+			p.all = append(p.all, one)
+		}
+	}
+	f.paths = p
+	return p
+}
+
+func (p *pathFacts) under(dirs []string) bool {
+	return !p.opaque && !slices.ContainsFunc(p.all, func(one facts.Path) bool { return !slices.ContainsFunc(dirs, one.Under) })
+}
+
+func (p *pathFacts) touches(dirs []string) bool {
+	return p.opaque || slices.ContainsFunc(p.all, func(one facts.Path) bool { return slices.ContainsFunc(dirs, one.Under) })
+}
+
+func (p *pathFacts) named(patterns []string) bool {
+	return p.opaque || slices.ContainsFunc(p.all, func(one facts.Path) bool {
+		return slices.ContainsFunc(strings.Split(one.Clean, "/"), func(component string) bool {
+			return component != "" && slices.ContainsFunc(patterns, func(pattern string) bool { return foldMatch(pattern, component) })
+		})
+	})
+}
+
+func (p *pathFacts) clean() []string {
+	out := make([]string, len(p.all))
+	for i, one := range p.all {
+		out[i] = one.Clean
+	}
+	return out
+}
