@@ -15,7 +15,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,7 +26,6 @@ const module = "github.com/helm-ai-kernel/helm-ai-kernel"
 // A pkg is a package as go list shows it. Imports are without those of tests.
 type pkg struct {
 	ImportPath string
-	Dir        string
 	Standard   bool
 	Imports    []string
 }
@@ -87,8 +85,7 @@ func TestPure(t *testing.T) {
 
 func load(t *testing.T, system string) graph {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), filepath.Join(runtime.GOROOT(), "bin", "go"),
-		"list", "-deps", "-json=ImportPath,Dir,Standard,Imports", "./...")
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-deps", "-json=ImportPath,Standard,Imports", "./...")
 	cmd.Dir = "../.."
 	cmd.Env = append(os.Environ(), "GOOS="+system, "CGO_ENABLED=0")
 	var stderr strings.Builder
