@@ -18,8 +18,11 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// MaxDepth is how deep arrays and objects may nest.
-const MaxDepth = 64
+// Limits of what Parse accepts.
+const (
+	MaxDepth  = 64      // how deep arrays and objects may nest
+	MaxValues = 1 << 14 // values in one text, so that "[0,0,0,..." costs no more memory than it should
+)
 
 // A Kind is the kind of a JSON value.
 type Kind uint8
@@ -65,13 +68,15 @@ func (v Value) Get(name string) (Value, bool) {
 // Parse reads exactly one JSON value. Its errors name the byte offset.
 func Parse(data []byte) (Value, error) {
 	d := jsontext.NewDecoder(bytes.NewBuffer(data))
-	v, err := parse(d, 0)
+	left := MaxValues
+	v, err := parse(d, 0, &left)
 	if err != nil {
 		return Value{}, clean(err)
 	}
+	end := d.InputOffset()
 	if _, err := d.ReadToken(); err != io.EOF {
 		if err == nil {
-			err = fmt.Errorf("more follows the JSON value at byte %d", d.InputOffset())
+			err = fmt.Errorf("more follows the JSON value that ends at byte %d", end)
 		}
 		return Value{}, clean(err)
 	}
@@ -85,10 +90,14 @@ func clean(err error) error {
 	return fmt.Errorf("%s", strings.TrimPrefix(err.Error(), "jsontext: "))
 }
 
-func parse(d *jsontext.Decoder, depth int) (Value, error) {
+// parse reads one value at the given depth; left counts how many more there may be.
+func parse(d *jsontext.Decoder, depth int, left *int) (Value, error) {
 	t, err := d.ReadToken()
 	if err != nil {
 		return Value{}, err
+	}
+	if *left--; *left < 0 {
+		return Value{}, fmt.Errorf("there are more than %d values at byte %d", MaxValues, d.InputOffset())
 	}
 	if k := t.Kind(); (k == '{' || k == '[') && depth == MaxDepth {
 		return Value{}, fmt.Errorf("arrays and objects nest deeper than %d at byte %d", MaxDepth, d.InputOffset())
@@ -105,7 +114,7 @@ func parse(d *jsontext.Decoder, depth int) (Value, error) {
 	case '[':
 		v := Value{Kind: Array}
 		for d.PeekKind() != ']' {
-			e, err := parse(d, depth+1)
+			e, err := parse(d, depth+1, left)
 			if err != nil {
 				return Value{}, err
 			}
@@ -121,7 +130,7 @@ func parse(d *jsontext.Decoder, depth int) (Value, error) {
 				return Value{}, err
 			}
 			name := t.String()
-			e, err := parse(d, depth+1)
+			e, err := parse(d, depth+1, left)
 			if err != nil {
 				return Value{}, err
 			}
@@ -236,6 +245,46 @@ func ReadString(data []byte) (s string, rest []byte, err error) {
 	return "", nil, errors.New("a string has no end")
 }
 
+// ReadNumber reads one JSON number (RFC 8259, section 6) from the front of data, and
+// returns its digits as they stand and what follows it.
+func ReadNumber(data []byte) (digits string, rest []byte, err error) {
+	i := 0
+	at := func(c byte) bool { return i < len(data) && data[i] == c }
+	run := func() bool { // one digit or more
+		from := i
+		for i < len(data) && data[i] >= '0' && data[i] <= '9' {
+			i++
+		}
+		return i > from
+	}
+	if at('-') {
+		i++
+	}
+	ok := true
+	if at('0') {
+		i++
+	} else {
+		ok = run()
+	}
+	if ok && at('.') {
+		i++
+		ok = run()
+	}
+	if ok && (at('e') || at('E')) {
+		i++
+		if at('+') || at('-') {
+			i++
+		}
+		ok = run()
+	}
+	if !ok {
+		return "", nil, errors.New("a number was expected")
+	}
+	return string(data[:i]), data[i:], nil
+}
+
+var errEscape = errors.New("a string has an escape that RFC 8785 does not write")
+
 func unescape(raw []byte) (string, error) {
 	out := make([]byte, 0, len(raw))
 	for i := 0; i < len(raw); i++ {
@@ -259,20 +308,20 @@ func unescape(raw []byte) (string, error) {
 			out = append(out, '\r')
 		case 'u':
 			if i+4 >= len(raw) || raw[i+1] != '0' || raw[i+2] != '0' {
-				return "", errors.New("a string has an escape that RFC 8785 does not write")
+				return "", errEscape
 			}
 			hi, lo := strings.IndexByte("01", raw[i+3]), strings.IndexByte(lowerHex, raw[i+4])
 			if hi < 0 || lo < 0 {
-				return "", errors.New("a string has an escape that RFC 8785 does not write")
+				return "", errEscape
 			}
 			b := byte(hi<<4 | lo)
 			if strings.IndexByte("\b\t\n\f\r", b) >= 0 {
-				return "", errors.New("a string has an escape that RFC 8785 does not write")
+				return "", errEscape
 			}
 			out = append(out, b)
 			i += 4
 		default:
-			return "", errors.New("a string has an escape that RFC 8785 does not write")
+			return "", errEscape
 		}
 	}
 	return string(out), nil
