@@ -51,43 +51,40 @@ options:
 	case !inline && len(rest) > 0 && rest[0].kind == literal && !isStream(rest[0].text):
 		sc.zsh = false
 		w.emit(words, sc)
-	case !inline && len(rest) == 0 && sc.stdin != nil:
-		w.fed(name, sc)
 	default:
+		if code, ok := w.input(sc); ok && !inline && len(rest) == 0 {
+			w.nested(code, sc.wrapped(name))
+			return
+		}
 		w.opaque("what " + name + " runs is known only then")
 		w.emit(words, sc)
 	}
 }
 
-// fed walks a here-document or here-string that is a shell's input.
-func (w *walker) fed(name string, sc scope) {
-	body := sc.stdin.Word
-	if sc.stdin.Op != syntax.WordHdoc {
-		body = sc.stdin.Hdoc
-	}
-	var code strings.Builder
-	if sc.stdin.Op == syntax.WordHdoc {
-		x := (&walker{shell: &Shell{}}).word(body, sc) // walked before, so this walker's finds are dropped
-		if x.kind == dynamic {
-			w.opaque("what " + name + " runs is known only then")
-		}
-		code.WriteString(x.text)
-	} else if body != nil {
-		quoted := false // a quoted delimiter: nothing in the body is expanded
-		for _, p := range sc.stdin.Word.Parts {
+// input returns the here-document or here-string that is a command's input, if
+// there is one and every letter of it is known.
+func (w *walker) input(sc scope) (string, bool) {
+	switch r := sc.stdin; {
+	case r == nil:
+		return "", false
+	case r.Op == syntax.WordHdoc:
+		unseen := walker{shell: &Shell{}} // w has walked the word already
+		x := unseen.word(r.Word, sc)
+		return x.text, x.kind != dynamic
+	case r.Hdoc == nil:
+		return "", true
+	default:
+		expanded := r.Word.Lit() != "" && !strings.Contains(r.Word.Lit(), `\`) // no quote in the delimiter
+		var code strings.Builder
+		for _, p := range r.Hdoc.Parts {
 			lit, ok := p.(*syntax.Lit)
-			quoted = quoted || !ok || strings.Contains(lit.Value, `\`)
-		}
-		for _, p := range body.Parts {
-			lit, ok := p.(*syntax.Lit)
-			if !ok || !quoted && strings.Contains(lit.Value, `\`) {
-				w.opaque("what " + name + " runs is known only then")
-				continue
+			if !ok || expanded && strings.Contains(lit.Value, `\`) {
+				return "", false
 			}
 			code.WriteString(lit.Value)
 		}
+		return code.String(), true
 	}
-	w.nested(code.String(), sc.wrapped(name))
 }
 
 // A language is an interpreter of code that is not shell.

@@ -151,7 +151,7 @@ func FuzzPath(f *testing.F) {
 		}
 		for i := range walk[:min(len(walk), 8)] {
 			dir := "/" + strings.Join(walk[:i], "/")
-			if !p.Under(dir) || i > 0 && p.Under(dir+"x") || i > 0 && p.Under(dir[:len(dir)-1]+"/x") {
+			if !p.Under(dir) || i > 0 && p.Under(dir+"x") {
 				t.Fatalf("%q under %q", p.Clean, dir)
 			}
 		}

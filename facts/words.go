@@ -39,9 +39,10 @@ func (w *walker) word(x *syntax.Word, sc scope) word {
 
 // A reader collects the parts of one word.
 type reader struct {
-	text  strings.Builder
-	kind  kind
-	brace bool // an unquoted { was seen: with a , or .. it is a list
+	text    strings.Builder
+	kind    kind
+	brace   bool // an unquoted { was seen: with a , or .. it is a list
+	bracket bool // an unquoted [ was seen: with a ] it is a glob
 }
 
 func (r *reader) raise(k kind) { r.kind = max(r.kind, k) }
@@ -113,8 +114,10 @@ func (r *reader) bare(s string, first, zsh bool) {
 			if i++; s[i] == '\n' {
 				continue
 			}
-		case c == '*' || c == '?' || c == '[' || c == '~' && first && i == 0:
+		case c == '*' || c == '?' || c == ']' && r.bracket || c == '~' && first && i == 0:
 			r.raise(pattern)
+		case c == '[':
+			r.bracket = true
 		case zsh && (c == '=' && first && i == 0 || c == '(' || c == '^' || c == '#'):
 			r.raise(dynamic)
 		case c == '{':
