@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -51,7 +50,7 @@ var variables = []cel.EnvOption{
 	cel.Variable("now", cel.TimestampType),
 }
 
-var listsType = cel.ObjectType("lists")
+var listsType = structType("lists")
 
 // A language is the conditions' language under one policy: its lists and its
 // tools' arguments are part of it.
@@ -66,9 +65,9 @@ type language struct {
 type fields map[string]*types.FieldType
 
 func newLanguage(f *file) (*language, error) {
-	l := &language{structs: map[string]fields{"lists": listFields(f.lists)}, envs: map[string]*cel.Env{}, sizes: sizes{lists: f.lists}}
+	l := &language{structs: map[string]fields{listsType.TypeName(): listFields(f.lists)}, envs: map[string]*cel.Env{}, sizes: sizes{lists: f.lists}}
 	for name, fs := range factFields {
-		l.structs[name] = fs
+		l.structs[structType(name).TypeName()] = fs
 	}
 	for _, t := range f.tools {
 		l.structs[argsType(t.name).TypeName()] = argFields(t)
@@ -230,11 +229,15 @@ func (s sizes) EstimateCallCost(_, overload string, _ *cost.AstNode, args []cost
 	if !strings.HasPrefix(overload, "facts_") {
 		return nil
 	}
-	n := uint64(1)
+	n := uint64(MaxElements)
 	for _, a := range args {
-		n = max(n, cost.EstimateSize(s, a).Max)
+		size := cost.EstimateSize(s, a).Max
+		if a.Type().Kind() == types.ListKind {
+			size = cost.SafeMultiply(size, MaxElements)
+		}
+		n = cost.SafeAdd(n, size)
 	}
-	return cost.NewCallEstimate(cost.RangedCostEstimate(1, cost.SafeMultiply(n, MaxElements)), nil)
+	return cost.NewCallEstimate(cost.RangedCostEstimate(1, n), nil)
 }
 
 func atMost(n uint64) *cost.SizeEstimate {
@@ -242,4 +245,8 @@ func atMost(n uint64) *cost.SizeEstimate {
 	return &e
 }
 
-func argsType(tool string) *types.Type { return cel.ObjectType(fmt.Sprintf("args(%s)", tool)) }
+// structType is the type of what holds fields. Its name is none that a condition
+// can write: CEL would take it for the type, before the variable's field.
+func structType(name string) *types.Type { return cel.ObjectType("<" + name + ">") }
+
+func argsType(tool string) *types.Type { return structType("args of " + tool) }

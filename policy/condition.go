@@ -260,16 +260,16 @@ func (l *language) fieldsBefore(before string, t *tool) named {
 	case strings.HasSuffix(before, "args") && t != nil:
 		return named{"the declaration of " + t.name, l.structs[argsType(t.name).TypeName()].names()}
 	case strings.HasSuffix(before, "lists"):
-		return named{"[lists]", l.structs["lists"].names()}
+		return named{"[lists]", l.structs[listsType.TypeName()].names()}
 	}
 	for name := range factFields {
 		if strings.HasSuffix(before, name) {
-			return named{name, append(l.structs[name].names(), factMethods[name]...)}
+			return named{name, append(factFields[name].names(), factMethods[name]...)}
 		}
 	}
 	var all []string
 	for name := range factFields {
-		all = append(all, l.structs[name].names()...)
+		all = append(all, factFields[name].names()...)
 	}
 	return named{"this", sorted(all)}
 }

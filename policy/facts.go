@@ -15,13 +15,13 @@ import (
 )
 
 var (
-	factsType   = cel.ObjectType("facts")
-	shellType   = cel.ObjectType("facts.shell")
-	commandType = cel.ObjectType("facts.shell.command")
-	pathType    = cel.ObjectType("facts.path")
-	urlType     = cel.ObjectType("facts.url")
-	oneURLType  = cel.ObjectType("facts.url.one")
-	hostType    = cel.ObjectType("facts.host")
+	factsType   = structType("facts")
+	shellType   = structType("facts.shell")
+	commandType = structType("facts.shell.command")
+	pathType    = structType("facts.path")
+	urlType     = structType("facts.url")
+	oneURLType  = structType("facts.url.one")
+	hostType    = structType("facts.host")
 	texts       = cel.ListType(cel.StringType)
 )
 
