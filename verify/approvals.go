@@ -68,7 +68,6 @@ func (c *chain) approval(it *item, a *receipt.Approval) {
 		e.refused = st.Index
 	case a.Grade == receipt.GradeOperator:
 		e.operator = st.Index
-		c.operatorAnswers++
 	default:
 		e.signed = st.Index
 	}
@@ -121,17 +120,20 @@ func (c *chain) useApproval(it *item, d *receipt.Decision) {
 }
 
 func (c *chain) concludeApprovals() {
-	used := 0
+	if c.wrongIn(Approvals) > 0 {
+		return
+	}
+	var used, operator uint64
 	for _, e := range c.escalations {
 		if e.used > 0 {
 			used++
 		}
+		if e.operator > 0 {
+			operator++
+		}
 	}
-	if c.wrongIn(Approvals) > 0 {
-		return
-	}
-	c.add(Approvals, OK, "approvals", "%d of %d escalations were approved and carried out, each once, for exactly the call that was approved", used, len(c.escalations))
-	if c.operatorAnswers > 0 {
-		c.add(Approvals, Info, "approval-operator", "%d approvals were given with an operator's token: nothing shows which person it was, and no person signed", c.operatorAnswers)
+	c.add(Approvals, OK, "approvals", "%s, of which %d were approved and carried out, each once and for exactly the call that was approved", count(uint64(len(c.escalations)), "escalation"), used)
+	if operator > 0 {
+		c.add(Approvals, Info, "approval-operator", "%s given with an operator's token: no person signed, and which one it was is not shown", count(operator, "approval"))
 	}
 }

@@ -108,7 +108,7 @@ func (c *chain) accept(it *item) bool {
 
 	c.acceptStreams(it)
 	c.ask(it)
-	if want := (receipt.Link{Seq: c.control.Seq, Hash: c.control.Hash}); st.Control != want && st.Index > 0 {
+	if want := c.control; st.Control != want && st.Index > 0 {
 		c.wrong(it, Policy, "control-head", "it names entry %d of the control stream as its head, where %d was in force: a control entry was left out, or it was decided under another", st.Control.Seq, want.Seq)
 	}
 	switch b := st.Body.(type) {
@@ -422,6 +422,9 @@ func (c *chain) outcome(it *item, o *receipt.Outcome) {
 
 // disclosed counts the payloads that are missing.
 func (c *chain) disclosed(it *item) {
+	if !c.inWindow(it.st) {
+		return
+	}
 	if n := it.st.Subject.Name; n != receipt.SubjectInput && n != receipt.SubjectResult {
 		return
 	}
@@ -441,18 +444,18 @@ func (c *chain) conclude(p *receipt.Pack, policies map[receipt.Hash]bool) {
 	}
 	t := c.decided.totals(p.Window)
 	if before == 0 {
-		c.add(Policy, OK, "policy", "%d decisions (%d ALLOW, %d DENY, %d ESCALATE) name the policy and mode that the control stream shows active, none but DENY while frozen; the bytes of all %d policies are here. Decisions are not made again here: that needs the replay",
-			t.allow+t.deny+t.escalate, t.allow, t.deny, t.escalate, len(c.needed))
-		c.add(Policy, Info, "control", "the control stream is whole from genesis to its entry %d; that no later one stands outside the window is shown only by what the entries name", c.control.Seq)
+		c.add(Policy, OK, "policy", "%s (%d ALLOW, %d DENY, %d ESCALATE) under the policy and mode that were active, and none but DENY while frozen; the bytes of %s are here. No decision was made again: that is the replay",
+			count(t.allow+t.deny+t.escalate, "decision"), t.allow, t.deny, t.escalate, count(uint64(len(c.needed)), "policy"))
+		c.add(Policy, Info, "control", "the control stream is whole from genesis to its number %d; that no later control entry stands outside the window is shown only by what the entries name", c.control.Seq)
 	}
 	if c.wrongIn(Outcomes) == 0 {
-		c.add(Outcomes, Info, "outcomes", "%d outcomes belong to their decisions; what they say is what the boundary reported", t.outcomes)
+		c.add(Outcomes, Info, "outcomes", "%s, each of the decision that it names; what it says is what a boundary reported", count(t.outcomes, "outcome"))
 	}
 	if t.open > 0 {
-		c.add(Outcomes, Info, "outcome-missing", "%d ALLOWs have no outcome in the pack, the first is entry %d: whether these calls ran is not known", t.open, t.firstOpen)
+		c.add(Outcomes, Info, "outcome-missing", "%s without an outcome, the first is entry %d: whether these calls ran is not known", count(t.open, "ALLOW"), t.firstOpen)
 	}
 	if c.undisclosed > 0 {
-		c.add(Integrity, Info, "undisclosed", "the payloads of %d entries are not in the pack: only their commitments are", c.undisclosed)
+		c.add(Integrity, Info, "undisclosed", "of %s the payload is not in the pack: only the commitment is", count(c.undisclosed, "entry"))
 	}
 	c.concludeApprovals()
 }

@@ -70,17 +70,21 @@ type totals struct {
 	open, firstOpen                 uint64 // ALLOWs without an outcome
 }
 
+// totals are of the decisions in the window.
 func (ds *decisions) totals(w receipt.Window) (t totals) {
 	for _, b := range ds.blocks {
 		for i := range b {
 			d := &b[i]
+			if d.index < w.First || d.index >= w.End {
+				continue
+			}
 			if d.outcome > 0 {
 				t.outcomes++
 			}
 			switch d.verdict {
 			case helm.Allow[0]:
 				t.allow++
-				if d.outcome == 0 && d.index >= w.First && d.index < w.End {
+				if d.outcome == 0 {
 					if t.open++; t.open == 1 {
 						t.firstOpen = d.index
 					}

@@ -91,6 +91,18 @@ func (r *reporter) add(q Question, s Status, code, format string, args ...any) *
 	return &r.findings[len(r.findings)-1]
 }
 
+// count is a number of things, for people.
+func count(n uint64, what string) string {
+	switch {
+	case n == 1:
+	case strings.HasSuffix(what, "y"):
+		what = what[:len(what)-1] + "ies"
+	default:
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
+}
+
 // at says which entry a finding is about.
 func (f *Finding) at(index uint64, id receipt.Hash) {
 	f.Index = &index
@@ -136,7 +148,7 @@ func (r *reporter) finish(rep *Report, allowPartial bool) {
 func (r *Report) Print(w io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n", r.Verdict)
-	fmt.Fprintf(&b, "log %s, %d entries, fingerprint %s, key %s\n", Escape(r.Origin), r.Size, r.Fingerprint, r.Key)
+	fmt.Fprintf(&b, "log          %s, %s\nfingerprint  %s\nkey          %s\n\n", Escape(r.Origin), count(r.Size, "entry"), r.Fingerprint, r.Key)
 	for _, f := range r.Findings {
 		fmt.Fprintf(&b, "%-10s  %-12s  %s", strings.ReplaceAll(string(f.Status), "_", " "), f.Question, Escape(f.Text))
 		fmt.Fprintf(&b, " [%s]\n", f.Code)

@@ -17,6 +17,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -241,8 +242,8 @@ func (v *verifier) concludeIntegrity() {
 		v.add(Integrity, Info, "no-stream-key", "the stream key was left out: stream ids are not derived again from their names")
 	}
 	if v.wrong == before && before == 0 {
-		v.add(Integrity, OK, "intact", "every byte is what was signed: %d entries, each signed, each in the log of %d entries with the root %x",
-			v.chain.entries, v.at.Size, v.at.Root)
+		v.add(Integrity, OK, "intact", "every byte is as it was signed: %s, in the log of %s with the root %x",
+			count(v.chain.entries, "entry"), count(v.at.Size, "entry"), v.at.Root)
 	}
 }
 
@@ -253,7 +254,7 @@ func (v *verifier) concludeSigner() {
 		return
 	}
 	if v.opts.Trust == nil {
-		v.add(Signer, NotProved, "signer-unknown", "nobody said whose key this is: compare the log's fingerprint %x and the key's %s by another channel, then bring a trust file", c.fingerprint, receipt.KeyID(c.key))
+		v.add(Signer, NotProved, "signer-unknown", "nobody said whose key this is: compare the fingerprints of log and key by another channel, then bring a trust file")
 		return
 	}
 	named := false
@@ -261,7 +262,7 @@ func (v *verifier) concludeSigner() {
 		signs := c.signedBy(l.Key)
 		switch {
 		case l.Origin == v.pack.Origin && signs:
-			v.add(Signer, OK, "signer", "the trust file names the key %s for the log %s with the fingerprint %x", receipt.KeyID(l.Key), v.pack.Origin, c.fingerprint)
+			v.add(Signer, OK, "signer", "the trust file names the key that signed, for this log")
 			return
 		case l.Origin == v.pack.Origin:
 			named = true
@@ -271,19 +272,19 @@ func (v *verifier) concludeSigner() {
 		}
 	}
 	if named {
-		v.add(Signer, Wrong, "signer-other", "the trust file names another key for the log %s than the one that signs here, %s", v.pack.Origin, receipt.KeyID(c.key))
+		v.add(Signer, Wrong, "signer-other", "the trust file names another key for this log than the one that signed")
 		return
 	}
-	v.add(Signer, NotProved, "signer-unknown", "the trust file does not name the log %s with the key %s", v.pack.Origin, receipt.KeyID(c.key))
+	v.add(Signer, NotProved, "signer-unknown", "the trust file does not name this log")
 }
 
 func describeQuery(q receipt.Query) string {
-	s := "everything"
+	s := "the log"
 	if q.Agent != "" {
-		s = "the agent " + q.Agent
+		s = "agent " + q.Agent
 	}
 	if q.Session != "" {
-		s = "the session " + q.Session + " of " + s
+		s = "session " + q.Session + " of " + s
 	}
 	if !q.Since.IsZero() {
 		s += " since " + receipt.FormatTime(q.Since)
@@ -325,7 +326,6 @@ func (v *verifier) concludeCompleteness() {
 	c, w := &v.chain, v.pack.Window
 	a := &c.asked
 	before := len(v.findings)
-	missing := v.wrong
 	if !v.startProved() {
 		v.add(Completeness, NotProved, "window-start", "that nothing asked for stands before entry %d is not proved: the window begins there for no reason that the pack shows", w.First)
 	}
@@ -334,7 +334,7 @@ func (v *verifier) concludeCompleteness() {
 	}
 	if !v.pack.Query.All {
 		if !v.pack.Leaves {
-			v.add(Completeness, NotProved, "no-leaves", "the leaves of the window, %d entries, were left out: that it holds no more entries of these streams than the %d here, such as after the last or in a second chain, is not proved", w.End-w.First, a.count)
+			v.add(Completeness, NotProved, "no-leaves", "the leaves of the window were left out: that its %s hold no more of this stream than the %d here, such as after the last or in a second chain, is not proved", count(w.End-w.First, "entry"), a.count)
 		}
 		if v.pack.StreamKey == nil {
 			v.add(Completeness, NotProved, "stream-key-left-out", "the stream key was left out: that no second stream belongs to the same name is not proved")
@@ -342,10 +342,26 @@ func (v *verifier) concludeCompleteness() {
 	} else if a.count != w.End-w.First {
 		v.add(Completeness, Wrong, "entry-left-out", "the pack was asked for everything and has %d of the window's %d entries", a.count, w.End-w.First)
 	}
-	if len(v.findings) == before && missing == 0 && v.wrong == 0 {
-		v.add(Completeness, OK, "complete", "nothing of %s is missing in the entries from %d to before %d, %d entries; before %d and from %d on was not examined",
-			describeQuery(v.pack.Query), w.First, w.End, a.count, w.First, w.End)
+	if len(v.findings) == before && v.wrong == 0 {
+		v.add(Completeness, OK, "complete", "nothing of %s is missing from entry %d to before %d, where it has %s; %s",
+			describeQuery(v.pack.Query), w.First, w.End, count(a.count, "entry"), v.unexamined())
 	}
+}
+
+// unexamined says what lies outside the window.
+func (v *verifier) unexamined() string {
+	w := v.pack.Window
+	var out []string
+	if w.First > 0 {
+		out = append(out, fmt.Sprintf("before entry %d", w.First))
+	}
+	if w.End < v.pack.Size {
+		out = append(out, fmt.Sprintf("from entry %d on", w.End))
+	}
+	if out == nil {
+		return "that is the whole log"
+	}
+	return "what stands " + strings.Join(out, " and ") + " was not examined"
 }
 
 // startProved reports whether nothing asked for can stand before the window.

@@ -328,6 +328,14 @@ func (l *Log) Resign(edit func(*receipt.Statement) bool) *Log {
 	return n
 }
 
+// Hide makes the operator keep silent about an entry: the streams that packs are
+// made of no longer name it.
+func (l *Log) Hide(index uint64) {
+	for id, s := range l.streams {
+		l.streams[id] = slices.DeleteFunc(s, func(i uint64) bool { return i == index })
+	}
+}
+
 // Size is how many entries there are.
 func (l *Log) Size() uint64 { return uint64(len(l.entries)) }
 
