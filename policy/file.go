@@ -177,6 +177,9 @@ func (t table) tool() tool {
 	if strings.Contains(out.name, "*") {
 		t.s.val(t.path+".name", "", "a tool is declared by its full name, without *")
 	}
+	if len(out.name) > helm.MaxNameBytes-len("tool:") {
+		t.s.val(t.path+".name", "", "the tool's name has %d bytes: at most %d are allowed, because \"tool:NAME\" is a rule's name too", len(out.name), helm.MaxNameBytes-len("tool:"))
+	}
 	if v, there := t.m["extra"]; there {
 		var ok bool
 		if out.extra, ok = v.(bool); !ok {
