@@ -92,12 +92,13 @@ type demoRun struct {
 	dir      string // where the agent works
 	bank     *httptest.Server
 	step     int
+	own      bool   // the server is the demo's own
 	flags    string // of commands that a reader can run
 	seen     map[helm.Verdict]int
 }
 
 func (a *app) demo(ctx context.Context, out string, own bool) error {
-	d := &demoRun{app: a, seen: map[helm.Verdict]int{}, flags: " --server " + a.server}
+	d := &demoRun{app: a, own: own, seen: map[helm.Verdict]int{}, flags: " --server " + a.server}
 	if own {
 		d.flags += " --home " + a.home
 	}
@@ -144,6 +145,9 @@ func bank() (*httptest.Server, error) {
 }
 
 func (d *demoRun) play(ctx context.Context, out string) error {
+	if d.own {
+		d.printf("The server and the home of this demo end with it. To run its commands by hand, start a server with\n`helm-ai-kernel serve --policy release.high_risk.v3.toml`, and then `helm-ai-kernel demo --server http://%s`.\n\n", defaultListen)
+	}
 	d.printf("%s works in %s, session %s, under the kernel at %s.\n", d.paint(bold, demoAgent), d.dir, d.session, d.server)
 	notes := filepath.Join(d.dir, "notes.txt")
 
@@ -171,7 +175,7 @@ func (d *demoRun) play(ctx context.Context, out string) error {
 		args map[string]any
 	}{
 		{"fs.read", map[string]any{"path": "/root/.ssh/id_rsa"}},
-		{"fs.write", map[string]any{"path": filepath.Join(d.dir, "..", "..", "etc", "cron.d", "job"), "content": "x"}},
+		{"fs.write", map[string]any{"path": d.dir + "/../../etc/cron.d/job", "content": "x"}},
 		{"shell.exec", map[string]any{"command": "sudo sh -c 'rm -rf /'"}},
 		{"http.get", map[string]any{"url": "http://2852039166/latest/meta-data/"}}, // 169.254.169.254
 	}
@@ -323,13 +327,13 @@ func (d *demoRun) evidence(ctx context.Context, out string) error {
 	if _, err := d.save(out, resp.Body); err != nil {
 		return err
 	}
-	trust, err := d.trustFile(ctx)
-	if err != nil {
+	beside := strings.TrimSuffix(out, ".tar")
+	trust, changed := beside+".trust", beside+".changed.tar"
+	if err := d.trustFile(ctx, trust); err != nil {
 		return err
 	}
-	defer os.Remove(trust)
 	check := func(file string) int {
-		d.printf("     %s\n", d.paint(faint, "$ helm-ai-kernel verify --trust FILE "+file))
+		d.printf("     %s\n", d.paint(faint, "$ helm-ai-kernel verify --trust "+trust+" "+file))
 		return verifycmd.Run(verifycmd.Command{Name: "helm-ai-kernel verify", Args: []string{"--trust", trust, file}, Stdout: d.out, Stderr: d.err})
 	}
 	if code := check(out); code != exitDone {
@@ -348,7 +352,6 @@ func (d *demoRun) evidence(ctx context.Context, out string) error {
 	} else {
 		b[at] = 'A'
 	}
-	changed := filepath.Join(d.dir, "changed.tar")
 	if err := os.WriteFile(changed, b, 0o600); err != nil {
 		return err
 	}
@@ -360,17 +363,12 @@ func (d *demoRun) evidence(ctx context.Context, out string) error {
 	return nil
 }
 
-// trustFile is a trust file with the key of the server's log: what an auditor has
-// from another channel.
-func (d *demoRun) trustFile(ctx context.Context) (string, error) {
+// trustFile writes a trust file with the key of the server's log: what an auditor
+// has from another channel.
+func (d *demoRun) trustFile(ctx context.Context, path string) error {
 	var st httpapi.BoundaryAnswer
 	if err := d.operator.ask(ctx, http.MethodGet, "/v1/boundary", nil, nil, &st); err != nil {
-		return "", err
+		return err
 	}
-	f, err := os.CreateTemp("", "helm-demo-trust-*")
-	if err != nil {
-		return "", err
-	}
-	_, err = fmt.Fprintf(f, "log %s\nquorum none\n", st.Log.Key)
-	return f.Name(), errors.Join(err, f.Close())
+	return os.WriteFile(path, []byte("log "+st.Log.Key+"\nquorum none\n"), 0o600)
 }
