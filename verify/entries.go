@@ -196,7 +196,7 @@ func (w *walk) run(entries, payloads *stream) error {
 		if err != nil || n == 0 {
 			return err
 		}
-		items := w.items[:n]
+		items := w.items
 		key := w.chain.key
 		if key == nil {
 			key = w.genesisKey(&items[0])
@@ -239,9 +239,7 @@ func (w *walk) genesisKey(it *item) ed25519.PublicKey {
 
 // read fills items with the next lines.
 func (w *walk) read(entries *stream) (n int, err error) {
-	if w.items == nil {
-		w.items = make([]item, chunkEntries)
-	}
+	w.items = w.items[:0]
 	for size := 0; n < chunkEntries && size < chunkBytes; n++ {
 		line, err := entries.line(receipt.MaxEnvelopeBytes)
 		if err == io.EOF {
@@ -256,7 +254,7 @@ func (w *walk) read(entries *stream) (n int, err error) {
 			return 0, err
 		}
 		size += len(line)
-		w.items[n] = item{line: line}
+		w.items = append(w.items, item{line: line})
 	}
 	return n, nil
 }
@@ -494,10 +492,11 @@ func (r *leafReader) take(index uint64) (*leaf, bool) {
 // fill reads the next chunk of C2SP tlog-tiles' entry bundle: each leaf after its
 // length in two big-endian bytes.
 func (r *leafReader) fill() {
+	n := int(min(chunkLeaves, r.end-r.next))
 	if r.chunk == nil {
-		r.chunk = make([]leaf, chunkLeaves)
+		r.chunk = make([]leaf, n)
 	}
-	r.chunk = r.chunk[:min(chunkLeaves, r.end-r.next)]
+	r.chunk = r.chunk[:n]
 	r.at = 0
 	r.buf = r.buf[:0]
 	var lens [chunkLeaves]int
