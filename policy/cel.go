@@ -17,8 +17,8 @@ import (
 // MaxCost is the highest worst case, in cel-go's cost units, of a condition. One
 // whose worst case is over meteredCost is also stopped there as it runs.
 const (
-	MaxCost     = 10_000_000
-	meteredCost = 1_000_000
+	MaxCost     = 2_000_000
+	meteredCost = 200_000
 )
 
 // The language of conditions. All of it is here: what is not named does not
