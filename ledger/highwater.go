@@ -40,9 +40,13 @@ func (l *Log) keepHighWater() {
 		if l.opts.HighWater == "" || h.Size == written || l.Err() != nil {
 			continue
 		}
-		if err := l.checkGrowth(h); err != nil {
+		kept, err := l.checkGrowth(h)
+		if err != nil {
 			l.fail(err)
 			return
+		}
+		if kept >= h.Size { // another process of this log was here
+			continue
 		}
 		if err := WriteFile(l.opts.HighWater, []byte(h.Checkpoint)); err != nil && l.Degraded() == nil {
 			l.fail(fmt.Errorf("high-water file: %w", err))
@@ -52,40 +56,43 @@ func (l *Log) keepHighWater() {
 	}
 }
 
-// checkGrowth checks that the log still contains what the high-water file says.
-func (l *Log) checkGrowth(h *headRow) error {
+// checkGrowth checks that the log still contains what the high-water file says,
+// which is of the size that it returns.
+func (l *Log) checkGrowth(h *headRow) (kept uint64, err error) {
 	b, err := os.ReadFile(l.opts.HighWater)
 	if err != nil {
-		return fmt.Errorf("high-water file: %w", err)
+		return 0, fmt.Errorf("high-water file: %w", err)
 	}
-	return l.View(context.Background(), func(v *View) error {
+	err = l.View(context.Background(), func(v *View) error {
 		if v.Size() < h.Size {
 			return fmt.Errorf("the store shows a log of %d entries, and this process saw %d", v.Size(), h.Size)
 		}
-		return l.checkHighWater(v, string(b))
+		kept, err = l.checkHighWater(v, string(b))
+		return err
 	})
+	return kept, err
 }
 
 // checkHighWater refuses a log that is behind the high-water checkpoint, or that
 // has other entries below it.
-func (l *Log) checkHighWater(v *View, signed string) error {
+func (l *Log) checkHighWater(v *View, signed string) (size uint64, err error) {
 	c, err := receipt.VerifyCheckpoint(signed, l.meta.Origin, l.key)
 	if err != nil {
-		return fmt.Errorf("high-water file %s: %w", l.opts.HighWater, err)
+		return 0, fmt.Errorf("high-water file %s: %w", l.opts.HighWater, err)
 	}
 	if v.Size() < c.Size {
-		return fmt.Errorf("the log was rolled back: it has %d entries, and %s shows that it had %d: entries from index %d on are missing",
+		return 0, fmt.Errorf("the log was rolled back: it has %d entries, and %s shows that it had %d: entries from index %d on are missing",
 			v.Size(), l.opts.HighWater, c.Size, v.Size())
 	}
 	root, err := v.RootAt(c.Size)
 	if err != nil {
-		return fmt.Errorf("high-water file %s: %w", l.opts.HighWater, err)
+		return 0, fmt.Errorf("high-water file %s: %w", l.opts.HighWater, err)
 	}
 	if root != c.Root {
-		return fmt.Errorf("the log was rewritten: at size %d its root is %x, and %s shows that it was %x: an entry below index %d was changed",
+		return 0, fmt.Errorf("the log was rewritten: at size %d its root is %x, and %s shows that it was %x: an entry below index %d was changed",
 			c.Size, root, l.opts.HighWater, c.Root, c.Size)
 	}
-	return nil
+	return c.Size, nil
 }
 
 func (l *Log) checkHighWaterFile(v *View) error {
@@ -99,7 +106,8 @@ func (l *Log) checkHighWaterFile(v *View) error {
 	if err != nil {
 		return fmt.Errorf("high-water file: %w", err)
 	}
-	return l.checkHighWater(v, string(b))
+	_, err = l.checkHighWater(v, string(b))
+	return err
 }
 
 // WriteFile replaces a file of mode 0600 durably: it has the old or the new
