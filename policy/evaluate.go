@@ -3,6 +3,7 @@ package policy
 import (
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/types"
+	"cel.dev/cel-go/common/types/ref"
 
 	helm "github.com/helm-ai-kernel/helm-ai-kernel"
 	"github.com/helm-ai-kernel/helm-ai-kernel/strictjson"
@@ -48,7 +49,8 @@ type activation struct {
 	in   *Input
 	tool *tool // nil when it is not declared
 
-	facts *factsValue
+	args  ref.Val     // made when a rule asks, as is facts
+	facts *factsValue // of this call
 }
 
 func (a *activation) Parent() cel.Activation { return nil }
@@ -77,10 +79,14 @@ func (a *activation) ResolveName(name string) (any, bool) {
 		}
 		return a.facts, true
 	case "args":
-		if a.tool == nil {
-			return value(a.in.Arguments), true
+		switch {
+		case a.args != nil:
+		case a.tool == nil:
+			a.args = value(a.in.Arguments)
+		default:
+			a.args = &arguments{opaqueValue{argsType(a.tool.name)}, a.in.Arguments}
 		}
-		return &arguments{opaqueValue{argsType(a.tool.name)}, a.in.Arguments}, true
+		return a.args, true
 	}
 	return nil, false
 }
