@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"context"
 	"fmt"
 	"sync"
 )
@@ -86,7 +87,7 @@ func (s *Store) checkpoint(c *conn, pageSize int64) {
 // walCheckpoint runs a checkpoint and returns how many bytes the write-ahead log
 // has, and how many of them are in the file.
 func (c *conn) walCheckpoint(mode string, pageSize int64) (written, copied int64, err error) {
-	row, err := c.row("PRAGMA wal_checkpoint(" + mode + ")")
+	row, err := c.row(context.Background(), "PRAGMA wal_checkpoint("+mode+")")
 	if err != nil {
 		return 0, 0, err
 	}

@@ -48,7 +48,7 @@ func connect(path, mode string, pragmas []string) (*conn, error) {
 		c.args[i].Ordinal = i + 1
 	}
 	for _, p := range pragmas {
-		if _, err := c.row("PRAGMA " + p); err != nil {
+		if _, err := c.row(context.Background(), "PRAGMA "+p); err != nil {
 			c.close()
 			return nil, fmt.Errorf("PRAGMA %s: %w", p, err)
 		}
@@ -86,7 +86,7 @@ func (c *conn) exec(sql string) error {
 }
 
 // row is the first row of a query that is run once, or nil.
-func (c *conn) row(sql string, args ...driver.Value) ([]driver.Value, error) {
+func (c *conn) row(ctx context.Context, sql string, args ...driver.Value) ([]driver.Value, error) {
 	s, err := c.c.Prepare(sql)
 	if err != nil {
 		return nil, err
@@ -95,7 +95,7 @@ func (c *conn) row(sql string, args ...driver.Value) ([]driver.Value, error) {
 	for i, a := range args {
 		c.args[i].Value = a
 	}
-	rows, err := s.(driver.StmtQueryContext).QueryContext(context.Background(), c.args[:len(args)])
+	rows, err := s.(driver.StmtQueryContext).QueryContext(ctx, c.args[:len(args)])
 	if err != nil {
 		return nil, err
 	}
@@ -112,7 +112,7 @@ func (c *conn) row(sql string, args ...driver.Value) ([]driver.Value, error) {
 
 // number is the first number of the row that a query gives.
 func (c *conn) number(sql string) (int64, error) {
-	row, err := c.row(sql)
+	row, err := c.row(context.Background(), sql)
 	if err != nil {
 		return 0, err
 	}

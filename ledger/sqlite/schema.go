@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -63,7 +64,7 @@ func open(path string) (*Store, error) {
 	}
 	s := &Store{path: path, lockWait: lockWait, writer: make(chan *conn, 1)}
 	for _, p := range writerPragmas {
-		if _, err := c.row("PRAGMA " + p); err != nil {
+		if _, err := c.row(context.Background(), "PRAGMA "+p); err != nil {
 			c.close()
 			return nil, fmt.Errorf("PRAGMA %s: %w", p, err)
 		}
@@ -112,7 +113,7 @@ func (c *conn) prepareFile() error {
 	if err != nil {
 		return err
 	}
-	if _, err := c.row("PRAGMA journal_mode = WAL"); err != nil {
+	if _, err := c.row(context.Background(), "PRAGMA journal_mode = WAL"); err != nil {
 		return err
 	}
 	if made {
