@@ -66,7 +66,7 @@ type Decision struct {
 	Matched     []Match // every rule that matched, at most MaxMatched
 	MatchedMore uint64  // how many more matched
 	Policy      PolicyRef
-	Budgets     []Budget
+	Budgets     []Budget    // in byte order of their ids
 	Approval    *Ref        // the ESCALATE whose approval this used up, or whose refusal or pending state it rests on
 	Escalation  *Escalation // of an ESCALATE that opened an approval
 }
@@ -96,7 +96,7 @@ type Escalation struct {
 type Requirement struct {
 	Rule  string
 	Count uint64
-	Keys  []ApproverKey
+	Keys  []ApproverKey // in byte order of their fingerprints
 }
 
 // An ApproverKey is a key that may answer, by SSH fingerprint ("SHA256:...").
@@ -283,13 +283,18 @@ func (b *Decision) describe(c *codec) {
 			c.decimal("used", &m.Used)
 		})
 	})
+	ascending(c, "ids of budgets", b.Budgets, func(m Budget) string { return m.ID })
 	if c.optional("approval", b.Approval != nil) {
 		allocate(c, &b.Approval).describe(c)
 	}
 	if c.optional("escalation", b.Escalation != nil) {
 		allocate(c, &b.Escalation).describe(c)
 	}
-	if c.err == nil && b.Escalation != nil && b.Verdict != helm.Escalate {
+	switch {
+	case c.err != nil:
+	case b.MatchedMore > 0 && len(b.Matched) < MaxMatched:
+		c.fail("%d rules are listed and %d more are not: up to %d are listed", len(b.Matched), b.MatchedMore, MaxMatched)
+	case b.Escalation != nil && b.Verdict != helm.Escalate:
 		c.fail("a verdict of %s has an escalation", b.Verdict)
 	}
 }
@@ -318,7 +323,9 @@ func (e *Escalation) describe(c *codec) {
 			if c.err == nil && r.Count == 0 && len(r.Keys) > 0 {
 				c.fail("a requirement names keys and asks for none of them")
 			}
+			ascending(c, "fingerprints of keys", r.Keys, func(k ApproverKey) string { return k.Fingerprint })
 		})
+		ascending(c, "rules of requirements", e.Requires, func(r Requirement) string { return r.Rule })
 		if c.err == nil && len(e.Requires) == 0 {
 			c.fail("an escalation asks for nothing")
 		}
@@ -403,6 +410,15 @@ func (b *Key) describe(c *codec) {
 	c.base64(b.New[:])
 	if c.err == nil && b.Old == b.New {
 		c.fail("the new key is the old one")
+	}
+}
+
+// ascending holds a list to the byte order of its keys, so that none is there twice.
+func ascending[T any](c *codec, what string, l []T, key func(T) string) {
+	for i := 1; i < len(l) && c.err == nil; i++ {
+		if a, b := key(l[i-1]), key(l[i]); a >= b {
+			c.fail("the %s are not in byte order, each once: %q stands before %q", what, a, b)
+		}
 	}
 }
 

@@ -3,12 +3,13 @@ package receipt
 import (
 	"crypto"
 	"crypto/ed25519"
-	"crypto/rand"
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/mod/sumdb/note"
 )
@@ -35,28 +36,36 @@ func SignCheckpoint(key crypto.Signer, c Checkpoint) (string, error) {
 	if !ok {
 		return "", fmt.Errorf("sign checkpoint: the key is a %T, not Ed25519", key.Public())
 	}
+	if err := CheckOrigin(c.Origin); err != nil {
+		return "", fmt.Errorf("sign checkpoint: %w", err)
+	}
+	if c.Size > maxNumber {
+		return "", fmt.Errorf("sign checkpoint: the size %d is over %d", c.Size, uint64(maxNumber))
+	}
 	v, err := note.NewVerifier(VKey(c.Origin, pub))
 	if err != nil {
 		return "", fmt.Errorf("sign checkpoint: %w", err)
 	}
 	text := c.Text()
-	sig, err := key.Sign(rand.Reader, []byte(text), crypto.Hash(0))
+	sig, err := key.Sign(nil, []byte(text), crypto.Hash(0)) // Ed25519 needs no randomness
 	if err != nil {
 		return "", fmt.Errorf("sign checkpoint: %w", err)
 	}
 	hash := binary.BigEndian.AppendUint32(nil, v.KeyHash())
-	return text + "\n— " + c.Origin + " " + base64.StdEncoding.EncodeToString(append(hash, sig...)) + "\n", nil
+	return text + "\n" + signaturePrefix + c.Origin + " " + base64.StdEncoding.EncodeToString(append(hash, sig...)) + "\n", nil
 }
 
+const signaturePrefix = "— " // em dash and space: C2SP signed-note
+
 // ParseCheckpoint reads a signed checkpoint strictly and verifies nothing.
-// signatures are the lines below the text.
+// signatures are the lines below the text, at least one.
 func ParseCheckpoint(signed string) (c Checkpoint, signatures string, err error) {
 	if len(signed) > MaxCheckpointBytes {
 		return c, "", fmt.Errorf("parse checkpoint: it has %d bytes: at most %d are allowed", len(signed), MaxCheckpointBytes)
 	}
-	text, signatures, ok := strings.Cut(signed, "\n\n")
-	if !ok || signatures == "" || !strings.HasSuffix(signatures, "\n") {
-		return c, "", errors.New("parse checkpoint: it is not a signed note")
+	text, signatures, _ := strings.Cut(signed, "\n\n")
+	if err := checkSignatureLines(signatures); err != nil {
+		return c, "", fmt.Errorf("parse checkpoint: %w", err)
 	}
 	lines := strings.Split(text, "\n")
 	if len(lines) != 3 {
@@ -73,6 +82,32 @@ func ParseCheckpoint(signed string) (c Checkpoint, signatures string, err error)
 		return c, "", fmt.Errorf("parse checkpoint: root: %w", err)
 	}
 	return c, signatures, nil
+}
+
+// checkSignatureLines holds the lines below a note's text to the form of C2SP
+// signed-note, "— NAME BASE64", canonically encoded. A name has no space and no plus;
+// below the base64 are four bytes of key hash and a signature. The same key, by name and
+// hash, has one line.
+func checkSignatureLines(lines string) error {
+	if lines == "" || lines[len(lines)-1] != '\n' {
+		return errors.New("it is not a signed note that ends in a newline")
+	}
+	seen := map[string]bool{}
+	for line := range strings.Lines(lines) {
+		rest, ok := strings.CutPrefix(line[:len(line)-1], signaturePrefix)
+		name, b64, ok2 := strings.Cut(rest, " ")
+		named := name != "" && utf8.ValidString(name) && !strings.ContainsFunc(name, func(r rune) bool { return r < 0x20 || r == '+' || unicode.IsSpace(r) })
+		sig, err := strictBase64.DecodeString(b64)
+		if !ok || !ok2 || !named || err != nil || len(sig) < 5 || strings.ContainsRune(b64, '\r') {
+			return fmt.Errorf("%.80q is not a signature line", line)
+		}
+		key := name + " " + string(sig[:4])
+		if seen[key] {
+			return fmt.Errorf("the key %q has two signature lines", name)
+		}
+		seen[key] = true
+	}
+	return nil
 }
 
 // VerifyCheckpoint parses a signed checkpoint and verifies it with a key that is

@@ -24,9 +24,9 @@ type codec struct {
 	err     error
 }
 
-// encode prints what describe describes.
-func encode(describe func(*codec)) ([]byte, error) {
-	c := &codec{writing: true, buf: make([]byte, 0, 1536)}
+// encode prints what describe describes, which has about size bytes.
+func encode(size int, describe func(*codec)) ([]byte, error) {
+	c := &codec{writing: true, buf: make([]byte, 0, size)}
 	describe(c)
 	return c.buf, c.err
 }
@@ -76,13 +76,35 @@ func (c *codec) object(describe func()) {
 
 // name is a member's name, with the comma before it and the colon after it.
 func (c *codec) name(name string) {
-	if !c.first {
-		c.lit(",")
+	if c.err != nil {
+		return
 	}
+	first := c.first
 	c.first = false
-	c.lit(`"`)
-	c.lit(name)
-	c.lit(`":`)
+	if c.writing {
+		if !first {
+			c.buf = append(c.buf, ',')
+		}
+		c.buf = append(c.buf, '"')
+		c.buf = append(c.buf, name...)
+		c.buf = append(c.buf, `":`...)
+		return
+	}
+	rest, ok := c.buf, true
+	if !first {
+		rest, ok = bytes.CutPrefix(rest, []byte(","))
+	}
+	if !ok || !startsWithName(rest, name) {
+		c.fail("the member %q was expected", name)
+		return
+	}
+	c.buf = rest[len(name)+3:]
+}
+
+// startsWithName reports whether b starts with the member's name in quotes and a colon.
+func startsWithName(b []byte, name string) bool {
+	end := len(name) + 3
+	return len(b) >= end && b[0] == '"' && string(b[1:end-2]) == name && b[end-2] == '"' && b[end-1] == ':'
 }
 
 // optional is the name of a member that may be absent; present says whether it is
@@ -96,7 +118,7 @@ func (c *codec) optional(name string, present bool) bool {
 		if !c.first {
 			rest = bytes.TrimPrefix(rest, []byte(","))
 		}
-		present = len(rest) > len(name)+2 && rest[0] == '"' && string(rest[1:1+len(name)]) == name && rest[1+len(name)] == '"'
+		present = startsWithName(rest, name)
 	}
 	if present {
 		c.name(name)
@@ -161,7 +183,7 @@ func (c *codec) number(n *uint64) {
 	for end < len(c.buf) && c.buf[end] >= '0' && c.buf[end] <= '9' {
 		end++
 	}
-	v, err := parseNumber(string(c.buf[:end]))
+	v, err := parseNumber(c.buf[:end])
 	if err != nil {
 		c.fail("%w", err)
 		return
@@ -171,12 +193,17 @@ func (c *codec) number(n *uint64) {
 
 const maxNumber = 1<<53 - 1
 
-func parseNumber(s string) (uint64, error) {
-	v, err := strconv.ParseUint(s, 10, 64)
-	if err != nil || v > maxNumber || (len(s) > 1 && s[0] == '0') || s[0] == '+' {
-		return 0, fmt.Errorf("%q is not a decimal number from 0 to %d without leading zeros", s, uint64(maxNumber))
+// parseNumber reads a decimal from 0 to maxNumber without leading zeros.
+func parseNumber[T string | []byte](s T) (n uint64, err error) {
+	ok := len(s) > 0 && len(s) <= len("9007199254740991") && (len(s) == 1 || s[0] != '0')
+	for i := 0; ok && i < len(s); i++ {
+		ok = s[i] >= '0' && s[i] <= '9'
+		n = n*10 + uint64(s[i]-'0')
 	}
-	return v, nil
+	if !ok || n > maxNumber {
+		return 0, fmt.Errorf("%.40q is not a decimal number from 0 to %d without leading zeros", s, uint64(maxNumber))
+	}
+	return n, nil
 }
 
 func (c *codec) boolean(b *bool) {
@@ -192,14 +219,14 @@ func (c *codec) boolean(b *bool) {
 func (c *codec) base64(b []byte) {
 	n := base64.StdEncoding.EncodedLen(len(b))
 	c.lit(`"`)
-	if c.writing {
-		c.lit(base64.StdEncoding.EncodeToString(b))
+	if c.writing && c.err == nil {
+		c.buf = base64.StdEncoding.AppendEncode(c.buf, b)
 	} else if c.err == nil {
 		if len(c.buf) < n {
 			c.fail("%d characters of base64 were expected", n)
 			return
 		}
-		if err := DecodeBase64(b, string(c.buf[:n])); err != nil {
+		if err := DecodeBase64(b, c.buf[:n]); err != nil {
 			c.fail("%w", err)
 			return
 		}
@@ -212,8 +239,8 @@ func (c *codec) base64(b []byte) {
 func (c *codec) hex(b []byte) {
 	n := hex.EncodedLen(len(b))
 	c.lit(`"`)
-	if c.writing {
-		c.lit(hex.EncodeToString(b))
+	if c.writing && c.err == nil {
+		c.buf = hex.AppendEncode(c.buf, b)
 	} else if c.err == nil {
 		if len(c.buf) < n {
 			c.fail("%d characters of hex were expected", n)
@@ -246,8 +273,14 @@ func ParseTime(s string) (time.Time, error) {
 
 func (c *codec) time(t *time.Time) {
 	if c.writing {
+		if u := t.UTC(); u.Year() < 0 || u.Year() > 9999 {
+			c.fail("the year %d has not four digits", u.Year())
+			return
+		}
 		c.lit(`"`)
-		c.lit(FormatTime(*t))
+		if c.err == nil {
+			c.buf = t.UTC().AppendFormat(c.buf, timeLayout)
+		}
 		c.lit(`"`)
 		return
 	}
@@ -293,20 +326,18 @@ func list[T any](c *codec, l *[]T, max int, element func(*T)) {
 	c.lit("]")
 }
 
+var strictBase64 = base64.StdEncoding.Strict() // refuses trailing bits that are not zero
+
 // DecodeBase64 decodes standard, padded, canonical base64 of exactly len(dst) bytes.
-func DecodeBase64(dst []byte, s string) error {
+// After an error dst holds nothing of use.
+func DecodeBase64[T string | []byte](dst []byte, s T) error {
 	if len(s) != base64.StdEncoding.EncodedLen(len(dst)) {
 		return fmt.Errorf("base64 of %d bytes has %d characters, not %d", len(dst), base64.StdEncoding.EncodedLen(len(dst)), len(s))
 	}
 	// The decoder skips CR and LF: a text that has one decodes to fewer bytes.
-	buf := make([]byte, 0, 96)
-	buf, err := base64.StdEncoding.Strict().AppendDecode(buf, []byte(s))
-	if err != nil {
+	buf, err := strictBase64.AppendDecode(dst[:0:len(dst)], []byte(s))
+	if err != nil || len(buf) != len(dst) {
 		return errors.New("text is not canonical base64")
 	}
-	if len(buf) != len(dst) {
-		return errors.New("text is not canonical base64: its length is not what was expected")
-	}
-	copy(dst, buf)
 	return nil
 }

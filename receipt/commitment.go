@@ -30,16 +30,19 @@ type Secret [32]byte
 // secret of "helm/salt/v1", LF and the line's pointer.
 func (s *Secret) Salt(pointer string) [16]byte { return newSalter(s).salt(pointer) }
 
-type salter struct{ mac hash.Hash }
+type salter struct {
+	mac hash.Hash
+	buf []byte
+}
 
-func newSalter(s *Secret) salter { return salter{hmac.New(sha256.New, s[:])} }
+func newSalter(s *Secret) *salter { return &salter{mac: hmac.New(sha256.New, s[:])} }
 
-func (s salter) salt(pointer string) (salt [16]byte) {
+func (s *salter) salt(pointer string) (salt [16]byte) {
 	s.mac.Reset()
-	s.mac.Write([]byte("helm/salt/v1\n" + pointer))
-	var sum Hash
-	s.mac.Sum(sum[:0])
-	copy(salt[:], sum[:])
+	s.buf = append(append(s.buf[:0], "helm/salt/v1\n"...), pointer...)
+	s.mac.Write(s.buf)
+	s.buf = s.mac.Sum(s.buf[:0])
+	copy(salt[:], s.buf)
 	return salt
 }
 
@@ -67,8 +70,8 @@ func Input(arguments, context strictjson.Value) strictjson.Value {
 // Flatten turns a value into lines, in byte order of their pointers. Two values
 // that differ have different lines.
 func Flatten(v strictjson.Value) ([]Line, error) {
-	f := flattener{}
-	if err := f.add("", v); err != nil {
+	f := flattener{lines: make([]Line, 0, 8)}
+	if err := f.add("", v, 0); err != nil {
 		return nil, fmt.Errorf("flatten: %w", err)
 	}
 	slices.SortFunc(f.lines, func(a, b Line) int { return strings.Compare(a.Pointer, b.Pointer) })
@@ -80,30 +83,39 @@ type flattener struct {
 	size  int
 }
 
-func (f *flattener) add(pointer string, v strictjson.Value) error {
+// add appends the lines of a value inside depth containers.
+func (f *flattener) add(pointer string, v strictjson.Value, depth int) error {
 	f.size += len(pointer) + len(v.Text) + 16
+	for _, m := range v.Members {
+		f.size += len(m.Name) + 3
+	}
 	if f.size > MaxFlatBytes {
 		return fmt.Errorf("the value has more than %d bytes in lines", MaxFlatBytes)
 	}
-	if len(f.lines) == MaxFields {
+	if len(f.lines)+len(v.Members)+len(v.Elems) >= MaxFields {
 		return fmt.Errorf("the value has more than %d fields", MaxFields)
 	}
 	if len(pointer) > MaxPointerBytes {
 		return fmt.Errorf("a field's pointer has more than %d bytes", MaxPointerBytes)
 	}
 	l := Line{Pointer: pointer, Kind: v.Kind, Bool: v.Bool, Text: v.Text, Count: uint64(len(v.Elems))}
-	for _, m := range v.Members {
-		l.Keys = append(l.Keys, m.Name)
-		f.size += len(m.Name) + 3
+	if l.container() && depth == strictjson.MaxDepth {
+		return fmt.Errorf("arrays and objects nest deeper than %d", strictjson.MaxDepth)
+	}
+	if len(v.Members) > 0 {
+		l.Keys = make([]string, len(v.Members))
+		for i, m := range v.Members {
+			l.Keys[i] = m.Name
+		}
 	}
 	f.lines = append(f.lines, l)
 	for i, e := range v.Elems {
-		if err := f.add(pointer+"/"+strconv.Itoa(i), e); err != nil {
+		if err := f.add(pointer+"/"+strconv.Itoa(i), e, depth+1); err != nil {
 			return err
 		}
 	}
 	for _, m := range v.Members {
-		if err := f.add(pointer+"/"+escapeToken(m.Name), m.Value); err != nil {
+		if err := f.add(pointer+"/"+escapeToken(m.Name), m.Value, depth+1); err != nil {
 			return err
 		}
 	}
@@ -121,6 +133,10 @@ func escapeToken(s string) string {
 		return s
 	}
 	return tokenEscaper.Replace(s)
+}
+
+func (l *Line) container() bool {
+	return l.Kind == strictjson.Object || l.Kind == strictjson.Array
 }
 
 // Append prints the line: [pointer,{"object":[keys]}], [pointer,{"array":count}]
@@ -221,7 +237,7 @@ func (d *Disclosure) FieldsFile() []byte {
 }
 
 // Marshal prints the disclosure on one line, without the LF that ends it.
-func (d *Disclosure) Marshal() ([]byte, error) { return encode(d.describe) }
+func (d *Disclosure) Marshal() ([]byte, error) { return encode(64+96*len(d.Lines), d.describe) }
 
 // ParseDisclosure reads what Marshal prints, and nothing else. Verify says whether
 // it opens a commitment.
@@ -302,17 +318,12 @@ func (c *codec) scalar(l *Line) {
 		l.Kind = strictjson.Bool
 		c.boolean(&l.Bool)
 	default:
-		end := bytes.IndexByte(c.buf, ']')
-		if end < 0 {
-			end = len(c.buf)
-		}
-		v, err := strictjson.Parse(c.buf[:end])
-		if err != nil || v.Kind != strictjson.Number || v.Text != string(c.buf[:end]) {
+		digits, rest, err := strictjson.ReadNumber(c.buf)
+		if err != nil {
 			c.fail("a scalar was expected")
 			return
 		}
-		l.Kind, l.Text = v.Kind, v.Text
-		c.buf = c.buf[end:]
+		l.Kind, l.Text, c.buf = strictjson.Number, digits, rest
 	}
 }
 
@@ -337,11 +348,10 @@ func (d *Disclosure) checkShape() error {
 	}
 	open := map[string]*Line{}
 	var pointers []string // of open lines, in order
-	var gaps []int        // closed lines before each of them, and after the last
-	closed := 0
+	gaps := []int{0}      // closed lines before each of them, and after the last
 	for i := range d.Lines {
 		if !d.Lines[i].Open {
-			closed++
+			gaps[len(pointers)]++
 			continue
 		}
 		l := &d.Lines[i].Line
@@ -350,6 +360,9 @@ func (d *Disclosure) checkShape() error {
 		}
 		if n := len(pointers); n > 0 && pointers[n-1] >= l.Pointer {
 			return fmt.Errorf("the pointers %q and %q are not in byte order", pointers[n-1], l.Pointer)
+		}
+		if l.container() && strings.Count(l.Pointer, "/") >= strictjson.MaxDepth {
+			return fmt.Errorf("the container %q nests deeper than %d", l.Pointer, strictjson.MaxDepth)
 		}
 		if l.Pointer != "" {
 			cut := strings.LastIndexByte(l.Pointer, '/')
@@ -366,34 +379,38 @@ func (d *Disclosure) checkShape() error {
 		}
 		open[l.Pointer] = l
 		pointers = append(pointers, l.Pointer)
-		gaps = append(gaps, closed)
-		closed = 0
+		gaps = append(gaps, 0)
 	}
-	gaps = append(gaps, closed)
+	if len(pointers) == 0 {
+		return nil // the whole value is closed
+	}
+	return checkClosed(open, pointers, gaps)
+}
 
-	hidden := make([]int, len(gaps))
-	total := 0
+// checkClosed holds the closed lines to what the open containers say: each child that
+// is not open has one in the gap where its pointer belongs, and all others can be
+// below such a child. What is below it has its pointer and "/" in front, and so stands in
+// one gap, because none of it can be open. Its work is bounded by the number of lines,
+// whatever an array's line claims to hold.
+func checkClosed(open map[string]*Line, pointers []string, gaps []int) error {
+	below := make([]bool, len(gaps)) // a hidden child's descendants belong there
 	for _, p := range pointers {
-		l := open[p]
-		if l.Count > uint64(len(d.Lines)) {
-			return fmt.Errorf("the array %q has %d elements and the value %d lines", p, l.Count, len(d.Lines))
-		}
-		for child := range l.children() {
+		for child := range open[p].children() {
 			if open[child] != nil {
 				continue
 			}
 			at, _ := slices.BinarySearch(pointers, child)
-			hidden[at]++
-			total++
+			if gaps[at]--; gaps[at] < 0 {
+				return fmt.Errorf("the container %q holds %q, which has neither an open nor a closed line", p, child)
+			}
+			at, _ = slices.BinarySearch(pointers, child+"/")
+			below[at] = true
 		}
 	}
-	for i := range gaps {
-		if hidden[i] > gaps[i] {
-			return errors.New("a field that its container holds has neither an open nor a closed line")
+	for i, n := range gaps {
+		if n > 0 && !below[i] {
+			return errors.New("a closed line stands where no container has a hidden field")
 		}
-	}
-	if len(pointers) > 0 && total == 0 && len(pointers) != len(d.Lines) {
-		return errors.New("a closed line belongs to no container")
 	}
 	return nil
 }

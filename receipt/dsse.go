@@ -3,7 +3,6 @@ package receipt
 import (
 	"crypto"
 	"crypto/ed25519"
-	"crypto/rand"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -49,7 +48,7 @@ func Sign(key crypto.Signer, statement []byte) (Signature, error) {
 	if !ok {
 		return Signature{}, fmt.Errorf("sign statement: the key is a %T, not Ed25519", key.Public())
 	}
-	raw, err := key.Sign(rand.Reader, PAE(statement), crypto.Hash(0))
+	raw, err := key.Sign(nil, PAE(statement), crypto.Hash(0)) // Ed25519 needs no randomness
 	if err != nil {
 		return Signature{}, fmt.Errorf("sign statement: %w", err)
 	}
@@ -67,7 +66,10 @@ func (s *Signature) Verify(pub ed25519.PublicKey, statement []byte) bool {
 
 // Marshal prints the envelope on one line, without the LF that ends a file.
 func (e *Envelope) Marshal() ([]byte, error) {
-	b, err := encode(e.describe)
+	b, err := encode(len(e.Payload)*4/3+len(e.Proof)+1024, e.describe)
+	if err == nil && len(b) > MaxEnvelopeBytes {
+		err = fmt.Errorf("it has %d bytes: at most %d are allowed", len(b), MaxEnvelopeBytes)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("marshal envelope: %w", err)
 	}
@@ -121,10 +123,10 @@ func (e *Envelope) describeUpTo(c *codec, maxPayload int) {
 // bytes is a string value: base64 of at most max bytes.
 func (c *codec) bytes(b *[]byte, max int) {
 	c.lit(`"`)
-	if c.writing {
-		if c.err == nil {
-			c.buf = base64.StdEncoding.AppendEncode(c.buf, *b)
-		}
+	if c.writing && len(*b) > max {
+		c.fail("%d bytes in base64: at most %d are allowed", len(*b), max)
+	} else if c.writing && c.err == nil {
+		c.buf = base64.StdEncoding.AppendEncode(c.buf, *b)
 	} else if c.err == nil {
 		end := 0
 		for end < len(c.buf) && c.buf[end] != '"' {
@@ -139,7 +141,7 @@ func (c *codec) bytes(b *[]byte, max int) {
 			return
 		}
 		v := make([]byte, n)
-		if err := DecodeBase64(v, string(c.buf[:end])); err != nil {
+		if err := DecodeBase64(v, c.buf[:end]); err != nil {
 			c.fail("%w", err)
 			return
 		}

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -52,7 +53,8 @@ func (l Leaf) Marshal() []byte {
 	for _, st := range l.Streams {
 		b = base64.StdEncoding.AppendEncode(b, st.ID[:])
 		b = append(b, ' ')
-		b = fmt.Appendf(b, "%d\n", st.Seq)
+		b = strconv.AppendUint(b, st.Seq, 10)
+		b = append(b, '\n')
 	}
 	return b
 }

@@ -71,7 +71,7 @@ func (p *Pack) Kind() Kind { return KindPack }
 
 // Marshal prints the statement in the one form that spec/pack.md allows.
 func (p *Pack) Marshal() ([]byte, error) {
-	b, err := encode(p.describe)
+	b, err := encode(4096, p.describe)
 	if err == nil && len(b) > MaxPackStatementBytes {
 		err = fmt.Errorf("it has %d bytes: at most %d are allowed", len(b), MaxPackStatementBytes)
 	}
@@ -200,7 +200,7 @@ const redactionType = "https://" + helm.Module + "/spec/redaction/v1"
 
 // Marshal prints the redaction, with the LF that ends it.
 func (r *Redaction) Marshal() ([]byte, error) {
-	b, err := encode(r.describe)
+	b, err := encode(512, r.describe)
 	if err != nil {
 		return nil, fmt.Errorf("marshal redaction.json: %w", err)
 	}

@@ -10,6 +10,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -161,7 +162,7 @@ func (s *Statement) Marshal() ([]byte, error) {
 	if s.Body == nil {
 		return nil, errors.New("marshal statement: it has no body")
 	}
-	b, err := encode(s.describe)
+	b, err := encode(2048, s.describe)
 	if err == nil && len(b) > MaxStatementBytes {
 		err = fmt.Errorf("it has %d bytes: at most %d are allowed", len(b), MaxStatementBytes)
 	}
@@ -283,6 +284,9 @@ func (st *Stream) describe(c *codec) {
 // link is a leaf hash, or "" where there is none before.
 func (c *codec) link(none bool, h *Hash) {
 	if none {
+		if *h != (Hash{}) {
+			c.fail("the first of a stream names an entry before it")
+		}
 		c.lit(`""`)
 		return
 	}
@@ -301,6 +305,9 @@ func (r *Ref) describe(c *codec) {
 // check holds the rules that the order of members does not.
 func (s *Statement) check() error {
 	k := s.Body.Kind()
+	if names := subjectNames(k); !slices.Contains(names, s.Subject.Name) {
+		return fmt.Errorf("the subject of a %s entry is named %q, not %q", k, s.Subject.Name, strings.Join(names, " or "))
+	}
 	names := []string{StreamAgent, StreamSession}
 	if k.Control() {
 		names = []string{StreamControl}
@@ -323,10 +330,26 @@ func (s *Statement) check() error {
 		if st := s.Streams[0]; s.Control.Seq != st.Seq-1 || s.Control.Hash != st.Prev {
 			return errors.New("a control entry's control head is not the entry before it in the control stream")
 		}
-	} else if s.Control.Seq == 0 {
-		return errors.New("there is no control head")
+	}
+	if (k == KindGenesis) != (s.Control.Seq == 0) {
+		return fmt.Errorf("the control head of a %s entry has the seq %d: only genesis has none before it", k, s.Control.Seq)
 	}
 	return nil
+}
+
+// subjectNames are what the subject of a kind can be: see spec/receipt.md.
+func subjectNames(k Kind) []string {
+	switch k {
+	case KindGenesis, KindKey:
+		return []string{SubjectKey}
+	case KindPolicy:
+		return []string{SubjectPolicy}
+	case KindDecision:
+		return []string{SubjectInput}
+	case KindOutcome:
+		return []string{SubjectResult, SubjectStatement}
+	}
+	return []string{SubjectStatement}
 }
 
 // CheckOrigin returns an error unless s can be a log's origin: [a-z0-9./-]+ and at
