@@ -2,7 +2,10 @@ package pack
 
 import (
 	"bytes"
+	"encoding/json"
+	"flag"
 	"fmt"
+	"os"
 	"testing"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -132,3 +135,55 @@ func TestNodes(t *testing.T) {
 		}
 	}
 }
+
+// TestNodesVectors holds spec/vectors/pack-nodes.json: which nodes a multi-proof
+// has, and in which order.
+func TestNodesVectors(t *testing.T) {
+	type vector struct {
+		Size  uint64      `json:"size"`
+		Known []uint64    `json:"known"`
+		Nodes [][2]uint64 `json:"nodes"` // each from its first leaf to before the second number
+	}
+	var vectors []vector
+	for _, v := range []vector{
+		{Size: 1}, {Size: 1, Known: []uint64{0}}, {Size: 7}, {Size: 7, Known: []uint64{0}}, {Size: 7, Known: []uint64{6}},
+		{Size: 7, Known: []uint64{1, 2}}, {Size: 8, Known: []uint64{3}}, {Size: 13, Known: []uint64{0, 5, 6, 7, 12}},
+		{Size: 1_000_003, Known: []uint64{0, 1, 499_999, 1_000_002}},
+	} {
+		v.Known = append([]uint64{}, v.Known...)
+		v.Nodes = [][2]uint64{}
+		lo := uint64(0)
+		emit := func(n subtree) error { v.Nodes = append(v.Nodes, [2]uint64{n.lo, n.hi}); return nil }
+		for _, k := range v.Known {
+			cover(lo, k, v.Size, emit)
+			lo = k + 1
+		}
+		cover(lo, v.Size, v.Size, emit)
+		vectors = append(vectors, v)
+	}
+	var got bytes.Buffer
+	got.WriteString("[\n")
+	for i, v := range vectors {
+		b, err := json.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got.Write(b)
+		if i < len(vectors)-1 {
+			got.WriteByte(',')
+		}
+		got.WriteByte('\n')
+	}
+	got.WriteString("]\n")
+	const file = "../spec/vectors/pack-nodes.json"
+	if *update {
+		if err := os.WriteFile(file, got.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want, err := os.ReadFile(file); err != nil || !bytes.Equal(got.Bytes(), want) {
+		t.Errorf("%s is not what the code gives: %v; run with -update\n%s", file, err, got.Bytes())
+	}
+}
+
+var update = flag.Bool("update", false, "write spec/vectors anew")

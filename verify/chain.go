@@ -41,10 +41,10 @@ type chain struct {
 	escalations map[uint64]*escalation
 	calls       map[[8]byte]uint64 // an ALLOW of that call_id, by index
 
-	asked                                                               asked
-	needed                                                              map[receipt.Hash]uint64 // policies, and the first decision that names each
-	disclosedCount, closedCount, undisclosed                            uint64
-	bypassed, conflicts, operatorAnswers, signedAnswers, unverifiedUses uint64
+	asked  asked
+	needed map[receipt.Hash]uint64 // policies, and the first decision of the window that names each
+
+	undisclosed uint64 // entries of the window whose payload is not in the pack
 }
 
 // A place is the last entry of a stream.

@@ -92,7 +92,7 @@ func (p *trustParser) line(line string) error {
 		return p.define(args[0])
 	case "group":
 		if len(args) < 3 {
-			return errors.New("a group line is: group NAME all|any|NUMBER MEMBER...")
+			return errors.New("a group line is: group NAME all|any|NUMBER and its members")
 		}
 		return p.group(args[0], args[1], args[2:])
 	case "quorum":
