@@ -56,7 +56,8 @@ func (w *walker) stmt(s *syntax.Stmt, sc scope) {
 		if c.Stmt != nil {
 			w.stmts([]*syntax.Stmt{c.Stmt}, sc.wrapped("time"))
 		}
-	case *syntax.CoprocClause:
+	case *syntax.CoprocClause: // to dash, coproc is a program
+		w.opaque("coproc is a word of bash only")
 		w.word(c.Name, sc)
 		w.stmts([]*syntax.Stmt{c.Stmt}, sc)
 	case *syntax.ArithmCmd:
@@ -110,6 +111,9 @@ func flatten(s *syntax.Stmt, ops ...syntax.BinCmdOperator) (flat []*syntax.Stmt)
 }
 
 func (w *walker) redirect(r *syntax.Redirect, sc scope) scope {
+	if r.N != nil && len(r.N.Value) > 1 {
+		w.opaque("a file descriptor of more than one digit is a command's name to dash")
+	}
 	switch r.Op {
 	case syntax.Hdoc, syntax.DashHdoc:
 		w.word(r.Hdoc, sc)

@@ -186,6 +186,16 @@ func (w *walker) arithm(x syntax.ArithmExpr, sc scope) {
 	}
 }
 
+// isName is POSIX XBD 3.216.
+func isName(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if !isLetter(s[i]) && s[i] != '_' && (i == 0 || !isDigit(s[i])) {
+			return false
+		}
+	}
+	return s != ""
+}
+
 func isNumber(s string) bool {
 	for i := 0; i < len(s); i++ {
 		if !isDigit(s[i]) && !(i == 0 && s[i] == '-' && len(s) > 1) {
@@ -197,9 +207,13 @@ func isNumber(s string) bool {
 
 // assigned checks the name of a variable that the text sets.
 func (w *walker) assigned(name *syntax.Lit) {
-	if name != nil {
-		w.assignedName(name.Value)
+	if name == nil {
+		return
 	}
+	if !isName(name.Value) { // "a}=[b" is a command to bash and an assignment to the parser
+		w.opaque("the name of a variable is not one")
+	}
+	w.assignedName(name.Value)
 }
 
 func (w *walker) assignedName(name string) {

@@ -82,6 +82,27 @@ func (s *shellFacts) runs(names []string) bool {
 	return false
 }
 
+// names reports whether some word of a command has a component of one of the
+// forms.
+func (s *shellFacts) names(patterns []string) bool {
+	for _, c := range s.commands {
+		for _, f := range c.Files() {
+			if hasComponent(f, patterns) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// strays reports whether one of the commands has a word that may lead out of the
+// working directory.
+func (s *shellFacts) strays(commands []string) bool {
+	return slices.ContainsFunc(s.commands, func(c facts.Command) bool {
+		return slices.ContainsFunc(commands, func(entry string) bool { return begins(entry, c.Name, c.Args) }) && c.Strays(s.cwd)
+	})
+}
+
 // begins reports whether a command begins with the words of entry.
 func begins(entry, name string, args []string) bool {
 	first, rest, more := strings.Cut(entry, " ")
@@ -150,9 +171,13 @@ func (p *pathFacts) touches(dirs []string) bool {
 
 func (p *pathFacts) named(patterns []string) bool {
 	return p.opaque || slices.ContainsFunc(p.all, func(one facts.Path) bool {
-		return slices.ContainsFunc(strings.Split(one.Clean, "/"), func(component string) bool {
-			return component != "" && slices.ContainsFunc(patterns, func(pattern string) bool { return foldMatch(pattern, component) })
-		})
+		return hasComponent(one.Clean, patterns)
+	})
+}
+
+func hasComponent(file string, patterns []string) bool {
+	return slices.ContainsFunc(strings.Split(file, "/"), func(component string) bool {
+		return component != "" && slices.ContainsFunc(patterns, func(pattern string) bool { return foldMatch(pattern, component) })
 	})
 }
 

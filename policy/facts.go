@@ -76,7 +76,7 @@ var factFields = map[string]fields{
 
 // factMethods are the functions of the parts of facts, for suggestions.
 var factMethods = map[string][]string{
-	"facts.shell": {"only", "runs", "may_run"},
+	"facts.shell": {"only", "runs", "may_run", "names", "strays"},
 	"facts.path":  {"under", "touches", "named"},
 	"facts.url":   {"scheme"},
 	"facts.host":  {"within", "touches"},
@@ -85,7 +85,7 @@ var factMethods = map[string][]string{
 // partial are the facts that say nothing of what is opaque, and whole those that
 // do. An ALLOW rule that reads one of the first must read one of the second.
 var (
-	partial = []string{"shell.runs", "shell.commands", "path.list", "url.list", "host.list"}
+	partial = []string{"shell.runs", "shell.names", "shell.strays", "shell.commands", "path.list", "url.list", "host.list"}
 	whole   = map[string][]string{
 		"shell": {"shell.opaque", "shell.only", "shell.may_run", "shell.privileged"},
 		"path":  {"path.opaque", "path.under", "path.touches", "path.named"},
@@ -105,6 +105,8 @@ var factFunctions = slices.Concat(
 	}),
 	method("runs", "facts_shell_runs", shellType, 1, func(s *shellFacts, l ...[]string) ref.Val { return types.Bool(s.runs(l[0])) }),
 	method("may_run", "facts_shell_may_run", shellType, 1, func(s *shellFacts, l ...[]string) ref.Val { return types.Bool(s.opaque || s.runs(l[0])) }),
+	method("names", "facts_shell_names", shellType, 1, func(s *shellFacts, l ...[]string) ref.Val { return types.Bool(s.names(l[0])) }),
+	method("strays", "facts_shell_strays", shellType, 1, func(s *shellFacts, l ...[]string) ref.Val { return types.Bool(s.strays(l[0])) }),
 	method("under", "facts_path_under", pathType, 1, func(p *pathFacts, l ...[]string) ref.Val { return directories(l[0], p.under) }),
 	method("touches", "facts_path_touches", pathType, 1, func(p *pathFacts, l ...[]string) ref.Val { return directories(l[0], p.touches) }),
 	method("named", "facts_path_named", pathType, 1, func(p *pathFacts, l ...[]string) ref.Val { return types.Bool(p.named(l[0])) }),
