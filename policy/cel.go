@@ -179,11 +179,15 @@ type sizes struct {
 	ranges map[int64]bool // expressions that a comprehension walks
 }
 
-// factSizes bounds the lists of facts. What facts.shell.commands hold is bounded in
-// all, by facts.MaxShellWords: 64 for each of 256 is more than that.
+// factSizes bounds the lists of facts by what they hold in all: facts.MaxShellWords
+// is 4 for each command, and facts.MaxShellBytes is 64 for each word. One command
+// may have more than its share, which matters in a loop within a loop, and those
+// are metered.
 var factSizes = map[string]uint64{
-	"commands": facts.MaxShellCommands, "args": 64, "env": 64, "via": 64, "reads": 64, "writes": 64,
+	"commands": facts.MaxShellCommands, "args": 4, "env": 4, "via": 4, "reads": 4, "writes": 4,
 }
+
+const wordBytes = facts.MaxShellBytes / facts.MaxShellWords
 
 const elementBytes = helm.MaxInputBytes / MaxElements // so that a full list of them is a full input
 
@@ -217,8 +221,11 @@ func (s sizes) EstimateSize(node cost.AstNode) *cost.SizeEstimate {
 	case types.ListKind, types.MapKind:
 		return atMost(MaxElements)
 	}
-	for _, step := range path {
+	for i, step := range path {
 		if strings.HasPrefix(step, "@") {
+			if path[0] == "facts" && path[1] == "shell" && i > 1 {
+				return atMost(wordBytes)
+			}
 			return atMost(elementBytes)
 		}
 	}

@@ -61,7 +61,7 @@ func (l *language) compile(s *source, r *rule, t *tool) (condition, bool) {
 		return condition{}, false
 	}
 	options := []cel.ProgramOption{cel.EvalOptions(cel.OptOptimize)}
-	if worst.Max > meteredCost {
+	if worst.Max > meteredCost || c.nested {
 		options = append(options, cel.CostLimit(MaxCost))
 	}
 	program, err := e.Program(checked, options...)
@@ -100,6 +100,7 @@ type checker struct {
 	several bool // the rule is for more tools than this
 	ranges  map[int64]bool
 	facts   map[string]bool
+	nested  bool // a loop is within a loop
 }
 
 // walk refuses what the language could but must not do: maps and messages made in
@@ -117,6 +118,9 @@ func (c *checker) walk(a *celast.AST) bool {
 			c.expr(a, e, "a condition cannot make a message")
 		case celast.ComprehensionKind:
 			c.ranges[e.AsComprehension().IterRange().ID()] = true
+			celast.PreOrderVisit(e.AsComprehension().LoopStep(), celast.NewExprVisitor(func(inner celast.Expr) {
+				c.nested = c.nested || inner.Kind() == celast.ComprehensionKind
+			}))
 		case celast.SelectKind:
 			if part := selected(e.AsSelect().Operand(), "facts"); part != "" {
 				c.facts[part+"."+e.AsSelect().FieldName()] = true

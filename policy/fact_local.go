@@ -31,13 +31,18 @@ func (f *factsValue) shell() *shellFacts {
 		s.opaque = s.opaque || one.Opaque
 		s.commands = append(s.commands, one.Commands...)
 	}
-	if words := 0; len(texts) > 1 {
-		for _, c := range s.commands {
-			words += len(c.Args) + len(c.Reads) + len(c.Writes)
+	words, bytes := 0, 0
+	for _, c := range s.commands {
+		bytes += len(c.Path)
+		for _, list := range [][]string{c.Args, c.Env, c.Via, c.Reads, c.Writes} {
+			words += len(list)
+			for _, w := range list {
+				bytes += len(w)
+			}
 		}
-		if len(s.commands) > facts.MaxShellCommands || words > facts.MaxShellWords {
-			s.opaque, s.commands = true, nil // over the bounds that the cost of a condition stands on
-		}
+	}
+	if len(s.commands) > facts.MaxShellCommands || words > facts.MaxShellWords || bytes > facts.MaxShellBytes {
+		s.opaque, s.commands = true, nil // over what the cost of a condition stands on
 	}
 	f.shells = s
 	return s

@@ -89,7 +89,7 @@ var (
 	whole   = map[string][]string{
 		"shell": {"shell.opaque", "shell.only", "shell.may_run", "shell.privileged"},
 		"path":  {"path.opaque", "path.under", "path.touches", "path.named"},
-		"url":   {"url.opaque", "url.scheme", "url.userinfo"},
+		"url":   {"url.opaque", "url.scheme", "url.userinfo", "host.opaque", "host.within", "host.touches", "host.private", "host.metadata"},
 		"host":  {"host.opaque", "host.within", "host.touches", "host.private", "host.metadata"},
 	}
 	// readFrom are the types of argument that a part of facts is read from.

@@ -118,6 +118,9 @@ func (s *source) locate() {
 			prefix = ""
 			for it := e.Key(); it.Next(); {
 				prefix = join(prefix, string(it.Node().Data))
+				if _, seen := s.keys[prefix]; !seen {
+					s.keys[prefix] = int(it.Node().Raw.Offset) // of an unknown array of tables, too
+				}
 				if it.IsLast() && e.Kind == unstable.ArrayTable {
 					tables[prefix]++
 				}
