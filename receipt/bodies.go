@@ -4,6 +4,7 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -436,13 +437,18 @@ func (c *codec) nameMember(name string, s *string) {
 // oneOf is a member whose value is one of a few words.
 func (c *codec) oneOf(name string, s *string, words ...string) {
 	c.name(name)
-	c.text(s, helm.MaxNameBytes)
-	for _, w := range words {
-		if *s == w {
-			return
+	if !c.writing && c.err == nil {
+		for _, w := range words {
+			if n := len(w) + 2; len(c.buf) >= n && c.buf[0] == '"' && string(c.buf[1:n-1]) == w && c.buf[n-1] == '"' {
+				*s, c.buf = w, c.buf[n:]
+				return
+			}
 		}
 	}
-	c.fail("%s is %q: it must be one of %s", name, *s, strings.Join(words, ", "))
+	c.text(s, helm.MaxNameBytes)
+	if !c.writing || !slices.Contains(words, *s) {
+		c.fail("%s is %q: it must be one of %s", name, *s, strings.Join(words, ", "))
+	}
 }
 
 func (c *codec) verdict(name string, v *helm.Verdict) {

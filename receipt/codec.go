@@ -265,7 +265,8 @@ func FormatTime(t time.Time) string { return t.UTC().Format(timeLayout) }
 // ParseTime reads what FormatTime prints, and nothing else.
 func ParseTime(s string) (time.Time, error) {
 	t, err := time.Parse(timeLayout, s)
-	if err != nil || t.Format(timeLayout) != s {
+	var again [len(timeLayout)]byte
+	if err != nil || string(t.AppendFormat(again[:0], timeLayout)) != s { // Parse takes a comma for the point, too
 		return time.Time{}, fmt.Errorf("%q is not a UTC time with six decimals, as in 2026-01-02T15:04:05.000000Z", s)
 	}
 	return t, nil
@@ -319,6 +320,9 @@ func list[T any](c *codec, l *[]T, max int, element func(*T)) {
 		if len(*l) == max {
 			c.fail("a list has more than %d elements", max)
 			return
+		}
+		if *l == nil {
+			*l = make([]T, 0, min(max, 4))
 		}
 		*l = append(*l, *new(T))
 		element(&(*l)[len(*l)-1])

@@ -185,7 +185,8 @@ func newSampleLog() *sampleLog {
 	escalated := decide("decision-escalate", pay, escalate)
 	approve := receipt.Approval{Agent: agent, Session: session, Escalation: escalated.ref(), Input: escalated.payload.commitment(),
 		Answer: receipt.AnswerApprove, Grade: receipt.GradeOperator, Principal: "operator", Boundary: "http", Approver: "operator", Expires: escalate.Escalation.Expires}
-	l.add("approval-operator", agent, session, escalated.subject(), nil, &approve)
+	byOperator := approve
+	l.add("approval-operator", agent, session, escalated.subject(), nil, &byOperator)
 	used := escalated.ref()
 	carried := decide("decision-approved", pay, receipt.Decision{CallID: "c2", Tool: "pay.transfer", Verdict: helm.Allow, Rule: "pay-large",
 		Reason: helm.Reason{Code: helm.Approved, Message: "approved by operator"}, Matched: escalate.Matched, Approval: &used,
@@ -212,8 +213,7 @@ func newSampleLog() *sampleLog {
 	approve.Escalation, approve.Input, approve.Grade, approve.Approver = signed.ref(), signed.payload.commitment(), receipt.GradeSSH, "ana@corp.example"
 	approve.Answer = receipt.AnswerRefuse
 	approve.Signature = "-----BEGIN SSH SIGNATURE-----\nU1NIU0lHAAAAAQ==\n-----END SSH SIGNATURE-----\n"
-	approval := approve
-	l.add("approval-ssh", agent, session, signed.subject(), nil, &approval)
+	l.add("approval-ssh", agent, session, signed.subject(), nil, &approve)
 	first := reported.ref()
 	report("outcome-conflict", allowed, `{"error":"ENOENT"}`, receipt.Outcome{Status: helm.OutcomeError, DurationMicros: 0, Conflict: &first})
 	l.add("session-close", agent, session, about, nil, &receipt.Session{Agent: agent, Session: session, Principal: "agent:demo", Boundary: "http", Cause: receipt.CloseAPI})

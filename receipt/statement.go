@@ -270,8 +270,7 @@ func describeHead(c *codec, subjects *[]Subject, max int, body interface{ Kind()
 
 func (st *Stream) describe(c *codec) {
 	c.object(func() {
-		c.name("name")
-		c.text(&st.Name, len(StreamSession))
+		c.oneOf("name", &st.Name, StreamAgent, StreamSession, StreamControl)
 		c.name("id")
 		c.base64(st.ID[:])
 		c.name("seq")
