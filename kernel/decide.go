@@ -337,14 +337,15 @@ func (k *Kernel) escalate(v *ledger.View, in *input, active *policy.Policy, d *d
 			continue
 		}
 		d.body.Approval = &receipt.Ref{ID: e.Leaf, Index: e.Index}
+		p, err := v.Payload(a.Escalation)
+		if err != nil {
+			return err
+		}
+		// The same secret gives the same commitment: a verifier sees, without the
+		// arguments, that this is the call that was asked about.
+		d.payload.Secret, d.commitment = p.Secret, st.Subject.SHA256
 		switch a.State {
 		case ledger.ApprovalApproved:
-			p, err := v.Payload(a.Escalation)
-			if err != nil {
-				return err
-			}
-			// The same secret gives the same commitment: what was approved is what is allowed.
-			d.payload.Secret, d.commitment = p.Secret, st.Subject.SHA256
 			d.body.Verdict = helm.Allow
 			d.body.Reason = helm.Reason{Code: helm.Approved, Message: fmt.Sprintf("the escalation of entry %d was approved", a.Escalation)}
 		case ledger.ApprovalRefused:

@@ -153,9 +153,7 @@ func startServer(t *testing.T, dir string, env []string, script string) {
 		}
 	})
 	for began := time.Now(); ; time.Sleep(20 * time.Millisecond) {
-		c, err := net.DialTimeout("tcp", address, time.Second)
-		if err == nil {
-			c.Close()
+		if isReady("http://"+address) == nil {
 			return
 		}
 		select {

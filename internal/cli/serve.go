@@ -102,47 +102,51 @@ type server struct {
 }
 
 // start opens everything and begins to listen.
-func start(ctx context.Context, c serveConfig) (s *server, err error) {
-	s = &server{serveConfig: c, began: time.Now().UTC()}
-	defer func() {
-		if err != nil {
-			s.shut()
-		}
-	}()
+func start(ctx context.Context, c serveConfig) (*server, error) {
+	s := &server{serveConfig: c, began: time.Now().UTC()}
+	if err := s.start(ctx); err != nil {
+		s.shut()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *server) start(ctx context.Context) error {
+	c := s.serveConfig
 	pol, err := s.readPolicy()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	// The port first: that it is taken is found out before anything is made.
 	if s.ln, err = listen(c.listen); err != nil {
-		return nil, err
+		return err
 	}
 	s.address = "http://" + s.ln.Addr().String()
 	tokens, err := access.Open(c.home.tokens())
 	if err != nil {
-		return nil, err
+		return err
 	}
 	local := loopbackAddr(s.ln.Addr())
 	if has, err := tokens.HasAgents(); err != nil {
-		return nil, err
+		return err
 	} else if !local && !has {
-		return nil, fmt.Errorf("%s is not a loopback address, and no agent has a token: anybody could ask for decisions. "+
+		return fmt.Errorf("%s is not a loopback address, and no agent has a token: anybody could ask for decisions. "+
 			"Make one with `helm-ai-kernel tokens add --role agent --name N --agent A`, or listen on %s", c.listen, defaultListen)
 	}
 	var created bool
 	if s.log, s.store, created, err = c.home.openOrCreate(ctx, auditFor); err != nil {
-		return nil, err
+		return err
 	}
 	if created {
 		c.log.Info("made a key and a log", "home", c.home.dir, "origin", s.log.Origin())
 	}
 	s.kernel = kernel.New(s.log, time.Now)
 	if _, err = s.kernel.Activate(ctx, pol, starter); err != nil {
-		return nil, fmt.Errorf("activate the policy: %w", err)
+		return fmt.Errorf("activate the policy: %w", err)
 	}
 	operator, err := readToken(c.home.operatorToken())
 	if err != nil {
-		return nil, err
+		return err
 	}
 	metrics, observe := newMetrics(s)
 	s.api = httpapi.New(httpapi.Config{Kernel: s.kernel, Tokens: tokens, OperatorToken: access.Hash(operator), Anonymous: local, Hosts: c.hosts,
@@ -151,9 +155,9 @@ func start(ctx context.Context, c serveConfig) (s *server, err error) {
 	s.http = &http.Server{Handler: s.api.Handler(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute,
 		WriteTimeout: time.Minute, IdleTimeout: 5 * time.Minute, MaxHeaderBytes: 32 << 10, ErrorLog: slog.NewLogLogger(c.log.Handler(), slog.LevelWarn)}
 	if _, err := s.kernel.Boundary(ctx, starter, httpapi.Name, receipt.BoundaryStart, s.covers()); err != nil {
-		return nil, err
+		return err
 	}
-	return s, s.home.writeServer(serverFile{s.address, os.Getpid()})
+	return s.home.writeServer(serverFile{s.address, os.Getpid()})
 }
 
 // starter is the principal of what the process does when it is started: it
