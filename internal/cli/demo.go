@@ -191,30 +191,49 @@ func (d *demoRun) play(ctx context.Context, out string) error {
 	if err != nil {
 		return err
 	}
-	if asked.Approval == nil {
-		return errors.New("the escalation opened no approval")
-	}
-	d.hint("approvals list")
-	d.hint("approvals approve " + asked.Approval.ID)
-	var ans httpapi.EntryAnswer
-	if err := d.operator.ask(ctx, http.MethodPost, "/v1/approvals/"+asked.Approval.ID, nil, map[string]string{"answer": receipt.AnswerApprove}, &ans); err != nil {
+	if err := d.answer(ctx, asked, receipt.AnswerApprove); err != nil {
 		return err
 	}
-	d.printf("     approved with the operator's token: entry %d\n", ans.Index)
 	if _, err := d.call(ctx, "pay.transfer", pay, helm.Allow); err != nil {
 		return err
 	}
-	if _, err := d.call(ctx, "pay.transfer", pay, helm.Escalate); err != nil {
+	if asked, err = d.call(ctx, "pay.transfer", pay, helm.Escalate); err != nil {
+		return err
+	}
+	if err := d.answer(ctx, asked, receipt.AnswerRefuse); err != nil {
+		return err
+	}
+	if _, err := d.call(ctx, "pay.transfer", pay, helm.Deny); err != nil {
 		return err
 	}
 
 	d.say("The session is closed, and its evidence exported and verified")
-	if err := d.agent.ask(ctx, http.MethodPost, "/v1/sessions/close", nil, httpapi.CloseRequest{Agent: demoAgent, Session: d.session}, &ans); err != nil {
+	var e httpapi.EntryAnswer
+	if err := d.agent.ask(ctx, http.MethodPost, "/v1/sessions/close", nil, httpapi.CloseRequest{Agent: demoAgent, Session: d.session}, &e); err != nil {
 		return err
 	}
 	d.hint("receipts tail --no-follow --agent " + demoAgent)
 	d.hint(fmt.Sprintf("evidence export --agent %s --session %s -o %s", demoAgent, d.session, out))
 	return d.evidence(ctx, out)
+}
+
+// answer answers an escalation as an operator.
+func (d *demoRun) answer(ctx context.Context, asked *httpapi.DecisionAnswer, answer string) error {
+	if asked.Approval == nil {
+		return errors.New("the escalation opened no approval")
+	}
+	d.hint("approvals list")
+	if answer == receipt.AnswerApprove {
+		d.hint("approvals approve " + asked.Approval.ID)
+	} else {
+		d.hint("approvals deny " + asked.Approval.ID)
+	}
+	var e httpapi.EntryAnswer
+	if err := d.operator.ask(ctx, http.MethodPost, "/v1/approvals/"+asked.Approval.ID, nil, map[string]string{"answer": answer}, &e); err != nil {
+		return err
+	}
+	d.printf("     %s, with the operator's token: entry %d\n", answer, e.Index)
+	return nil
 }
 
 // say prints the heading of a step.
