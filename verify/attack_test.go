@@ -270,11 +270,36 @@ func operator(q receipt.Query, edit func(t *testing.T, tb *tarball), seal func(*
 
 // liar exports a pack of a log in which the kernel itself wrote what it may not.
 func liar(build func(l *packtest.Log)) func(t *testing.T) ([]byte, verify.Options) {
+	return liarWith(pack.Options{}, build)
+}
+
+func liarWith(o pack.Options, build func(l *packtest.Log)) func(t *testing.T) ([]byte, verify.Options) {
 	return func(t *testing.T) ([]byte, verify.Options) {
 		l := packtest.New("liar")
 		build(l)
+		return l.Pack(everything, o), verify.Options{Trust: trust(t, l.Trust())}
+	}
+}
+
+// genesis makes a log whose genesis is wrong.
+func genesis(spoil func(*receipt.Statement)) func(t *testing.T) ([]byte, verify.Options) {
+	return func(t *testing.T) ([]byte, verify.Options) {
+		l := packtest.New("genesis").Resign(func(st *receipt.Statement) bool {
+			if st.Index == 0 {
+				spoil(st)
+			}
+			return true
+		})
 		return l.Pack(everything, pack.Options{}), verify.Options{Trust: trust(t, l.Trust())}
 	}
+}
+
+func marshal(st *receipt.Statement) []byte {
+	b, err := st.Marshal()
+	if err != nil {
+		panic(err)
+	}
+	return b
 }
 
 // statement changes the statement on line n without signing it again.
@@ -458,6 +483,15 @@ var attacks = []attack{
 	{"a window that ends early", operator(receipt.Query{Agent: "agent.a", Until: at(12)}, nil, func(p *receipt.Pack) { p.Query.Until = time.Time{} }), 3, "window-end"},
 	{"everything, and a window that ends early", operator(receipt.Query{All: true, Until: at(12)}, nil, func(p *receipt.Pack) { p.Query.Until = time.Time{} }), 3, "window-end"},
 	{"entries of another time", operator(receipt.Query{Agent: "agent.a"}, nil, func(p *receipt.Pack) { p.Query.Since = at(7) }), 1, "query-time"},
+	{"a neighbour that is not before the beginning", operator(receipt.Query{Agent: "agent.a", Since: at(7)}, nil, func(p *receipt.Pack) { p.Query.Since = at(5) }), 3, "window-start"},
+	{"a neighbour that is not after the end", operator(receipt.Query{Agent: "agent.a", Until: at(12)}, nil, func(p *receipt.Pack) { p.Query.Until = at(16) }), 3, "window-end"},
+	{"a session that ends early without a close", operator(receipt.Query{Agent: "agent.a", Session: "s1", Until: at(8)}, nil, func(p *receipt.Pack) { p.Query.Until = time.Time{} }), 3, "window-end"},
+	{"an entry between the neighbour and the window", func(t *testing.T) ([]byte, verify.Options) {
+		l := packtest.New("x").Demo()
+		l.Hide(7)
+		return l.Pack(receipt.Query{Agent: "agent.a", Since: at(7)}, pack.Options{}), verify.Options{Trust: trust(t, l.Trust())}
+	}, 3, "window-start"},
+	{"a file listed and not here", operator(everything, nil, func(p *receipt.Pack) { p.Files = append(p.Files, receipt.Subject{Name: "more"}) }), 1, "file-missing"},
 	{"another origin in pack.json", operator(everything, nil, func(p *receipt.Pack) { p.Origin = "helm.test/other" }), 1, "checkpoint"},
 	{"leaves left out", func(t *testing.T) ([]byte, verify.Options) {
 		l := packtest.New("x").Demo()
@@ -657,6 +691,85 @@ var attacks = []attack{
 		l.Rotate()
 	}), 1, "entry-unreadable"},
 
+	{"a genesis about another key", genesis(func(st *receipt.Statement) { st.Subject.SHA256[0] ^= 1 }), 1, "genesis"},
+	{"a genesis that commits to another stream key", genesis(func(st *receipt.Statement) { st.Body.(*receipt.Genesis).StreamKey[0] ^= 1 }), 1, "stream-key"},
+	{"a second control stream", liarWith(pack.Options{NoStreamKey: true}, func(l *packtest.Log) {
+		l.Spoil = func(st *receipt.Statement) { st.Streams[0].ID[0] ^= 1 }
+		l.Freeze()
+	}), 1, "stream-id"},
+	{"a second control stream, left out", func(t *testing.T) ([]byte, verify.Options) {
+		l := packtest.New("hidden")
+		l.Decide("a", "s", helm.Allow, nil, nil)
+		l.Spoil = func(st *receipt.Statement) { st.Streams[0].ID[0] ^= 1 }
+		l.Freeze()
+		tb := open(t, l.Pack(receipt.Query{Agent: "a"}, pack.Options{}))
+		dropLines("/spec/freeze/v1")(t, tb)
+		tb.seal(t, l, nil)
+		return tb.bytes(t), verify.Options{Trust: trust(t, l.Trust())}
+	}, 1, "entry-left-out"},
+	{"a policy that is no longer active, of one version", liar(func(l *packtest.Log) {
+		l.Activate("x", 2, helm.Enforce)
+		l.Activate("y", 2, helm.Enforce)
+		l.Decide("a", "s", helm.Allow, nil, func(d *receipt.Decision) { d.Policy.SHA256 = sha256.Sum256([]byte("x")) })
+	}), 1, "policy-not-active"},
+	{"no policy yet", func(t *testing.T) ([]byte, verify.Options) {
+		l := packtest.New("none")
+		l = l.Resign(func(st *receipt.Statement) bool { return st.Body.Kind() != receipt.KindPolicy })
+		l.Activate("x", 1, helm.Enforce)
+		l.Decide("a", "s", helm.Allow, nil, nil)
+		l = l.Resign(func(st *receipt.Statement) bool { return st.Body.Kind() != receipt.KindPolicy })
+		return l.Pack(everything, pack.Options{}), verify.Options{Trust: trust(t, l.Trust())}
+	}, 1, "policy-none"},
+	{"an ALLOW that is enforced in shadow mode", liar(func(l *packtest.Log) {
+		l.Activate("shadow", 2, helm.Shadow)
+		l.Decide("a", "s", helm.Allow, nil, func(d *receipt.Decision) { d.Enforced = true })
+	}), 1, "not-enforced"},
+	{"an outcome about another statement", liar(func(l *packtest.Log) {
+		a := l.Decide("a", "s", helm.Allow, nil, nil)
+		l.Spoil = func(st *receipt.Statement) { st.Subject.Name = receipt.SubjectStatement }
+		l.Outcome(a, helm.OutcomeOK, nil)
+	}), 1, "subject"},
+	{"an outcome without a result", liar(func(l *packtest.Log) {
+		a := l.Decide("a", "s", helm.Allow, nil, nil)
+		digest := l.Statement(a.Index).Leaf(marshal(l.Statement(a.Index))).Statement
+		l.Spoil = func(st *receipt.Statement) {
+			st.Subject = receipt.Subject{Name: receipt.SubjectStatement, SHA256: digest}
+		}
+		l.Outcome(a, helm.OutcomeOK, nil)
+	}), 0, "outcomes"},
+	{"a conflict with what is no outcome", liar(func(l *packtest.Log) {
+		a := l.Decide("a", "s", helm.Allow, nil, nil)
+		l.Outcome(a, helm.OutcomeOK, nil)
+		l.Outcome(a, helm.OutcomeError, func(o *receipt.Outcome) { o.Conflict = &a })
+	}), 1, "reference"},
+	{"an approval of another id", liar(func(l *packtest.Log) {
+		e := l.Decide("a", "s", helm.Escalate, nil, nil)
+		l.Answer(e, receipt.AnswerApprove, func(a *receipt.Approval) { a.Escalation.ID[0] ^= 1 })
+	}), 1, "approval-mismatch"},
+	{"an approval that names another session", liarWith(pack.Options{NoStreamKey: true}, func(l *packtest.Log) {
+		e := l.Decide("a", "s", helm.Escalate, nil, nil)
+		l.Answer(e, receipt.AnswerApprove, func(a *receipt.Approval) { a.Session = "t" })
+	}), 1, "approval-mismatch"},
+	{"an approval that lasts longer than allowed", liar(func(l *packtest.Log) {
+		e := l.Decide("a", "s", helm.Escalate, nil, nil)
+		l.Answer(e, receipt.AnswerApprove, func(a *receipt.Approval) { a.Expires = a.Expires.Add(time.Second) })
+	}), 1, "approval-mismatch"},
+	{"an approval after a refusal", liar(func(l *packtest.Log) {
+		e := l.Decide("a", "s", helm.Escalate, nil, nil)
+		l.Answer(e, receipt.AnswerRefuse, nil)
+		l.Answer(e, receipt.AnswerApprove, nil)
+	}), 1, "approval-mismatch"},
+	{"an ALLOW that names its approval by another id", liar(func(l *packtest.Log) {
+		e := l.Decide("a", "s", helm.Escalate, nil, nil)
+		l.Answer(e, receipt.AnswerApprove, nil)
+		e.ID[0] ^= 1
+		l.Approved(e, nil)
+	}), 1, "reference"},
+	{"refused by nobody", liar(func(l *packtest.Log) {
+		e := l.Decide("a", "s", helm.Escalate, nil, nil)
+		l.Approved(e, func(d *receipt.Decision) { d.Verdict, d.Reason.Code = helm.Deny, helm.ApprovalRefused })
+	}), 1, "approval-mismatch"},
+
 	// Who signs, and what was asked for.
 	{"no trust file", signer(func(l *packtest.Log, o *verify.Options) { o.Trust = nil }), 3, "signer-unknown"},
 	{"a trust file of another log", signer(func(l *packtest.Log, o *verify.Options) {
@@ -758,6 +871,10 @@ func TestHistoryRewritten(t *testing.T) {
 		d, ok := st.Body.(*receipt.Decision)
 		return !ok || d.Session != "s2"
 	})
+	stranger, _, err := receipt.ParseCheckpoint(l.Checkpoint(9))
+	must(t, err)
+	strange, err := receipt.SignCheckpoint(packtest.New("stranger").Key, stranger)
+	must(t, err)
 	fresh := packtest.New("rewritten") // a new log under the old key and name
 	const keptSize = 9
 	for _, row := range []struct {
@@ -779,6 +896,7 @@ func TestHistoryRewritten(t *testing.T) {
 		{"receipt kept of another session", forged, l.Receipt(3, 4), receipt.Query{Agent: "agent.a"}, 0, 0, "kept"},
 		{"a fresh log under the old key", fresh, []byte(l.Checkpoint(keptSize)), everything, 0, 3, "kept-newer"},
 		{"another log", packtest.New("other").Demo(), []byte(l.Checkpoint(keptSize)), everything, 0, 1, "kept-other-log"},
+		{"a checkpoint that a stranger signed", l, []byte(strange), everything, 0, 3, "kept-signature"},
 		{"genuine", l, []byte(l.Checkpoint(keptSize)), everything, 0, 0, "kept"},
 		{"genuine, asked for with it", l, []byte(l.Checkpoint(keptSize)), receipt.Query{Agent: "agent.b"}, keptSize, 0, "kept"},
 		{"genuine, same size", l, []byte(l.Checkpoint(l.Size())), receipt.Query{Agent: "agent.b"}, 0, 0, "kept"},
