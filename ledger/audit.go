@@ -118,7 +118,7 @@ func (l *Log) checkEdge(v *View) error {
 	}
 	for i, h := range hashes {
 		if digest(h) != v.head.Frontier[i] {
-			return fmt.Errorf("the tree's right edge differs from the stored entries and tiles: %x in the head, %x of the entries", v.head.Frontier[i], h)
+			return fmt.Errorf("the tree's right edge differs from the stored entries and tiles: %x in the head, %x of the entries", v.head.Frontier[i], digest(h))
 		}
 	}
 	root, err := tlog.TreeHash(int64(v.head.Size), v)
@@ -126,7 +126,7 @@ func (l *Log) checkEdge(v *View) error {
 		return err
 	}
 	if digest(root) != v.head.Root {
-		return fmt.Errorf("the stored entries and tiles lead to the root %x, the signed checkpoint of size %d says %x", root, v.head.Size, v.head.Root)
+		return fmt.Errorf("the stored entries and tiles lead to the root %x, the signed checkpoint of size %d says %x", digest(root), v.head.Size, v.head.Root)
 	}
 	return nil
 }

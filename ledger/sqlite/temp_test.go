@@ -1,0 +1,47 @@
+package sqlite
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/helm-ai-kernel/helm-ai-kernel/ledger"
+)
+
+// TestNoTemporaryFiles holds that rows are nowhere but in the store's own files:
+// SQLite would keep a statement's undo in the system's folder for temporary files.
+func TestNoTemporaryFiles(t *testing.T) {
+	const fds = "/proc/self/fd"
+	if _, err := os.Stat(fds); err != nil {
+		t.Skipf("SKIPPED: open files cannot be listed: %v", err)
+	}
+	s := openStore(t, filepath.Join(t.TempDir(), "log.db"))
+	for range 2 { // the second replaces rows, which SQLite must be able to undo
+		err := s.Update(context.Background(), func(w ledger.Writer) error {
+			for i := range uint64(4 * bulk) {
+				if err := w.Put(ledger.IDs, key8(i), nil); err != nil {
+					return err
+				}
+			}
+			if _, err := w.Get(ledger.IDs, key8(0)); err != nil { // writes them
+				return err
+			}
+			open, err := os.ReadDir(fds)
+			if err != nil {
+				return err
+			}
+			for _, f := range open {
+				// SQLite unlinks such a file as soon as it is open, and names it so.
+				if name, _ := os.Readlink(filepath.Join(fds, f.Name())); strings.Contains(name, "etilqs_") {
+					t.Errorf("SQLite writes to %s", name)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
