@@ -3,6 +3,7 @@ package receipt_test
 import (
 	"crypto/ed25519"
 	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"strings"
 	"testing"
@@ -241,11 +242,7 @@ func must[T any](v T, err error) T {
 }
 
 func unhex(s string) []byte {
-	b := make([]byte, len(s)/2)
-	if n, err := fmt.Sscanf(s, "%x", &b); n != 1 || err != nil {
-		panic(err)
-	}
-	return b
+	return must(hex.DecodeString(s))
 }
 
 // refuses fails the test unless err says something of that kind.
