@@ -488,8 +488,8 @@ var attacks = []attack{
 	{"a session that ends early without a close", operator(receipt.Query{Agent: "agent.a", Session: "s1", Until: at(8)}, nil, func(p *receipt.Pack) { p.Query.Until = time.Time{} }), 3, "window-end"},
 	{"an entry between the neighbour and the window", func(t *testing.T) ([]byte, verify.Options) {
 		l := packtest.New("x").Demo()
-		l.Hide(7)
-		return l.Pack(receipt.Query{Agent: "agent.a", Since: at(7)}, pack.Options{}), verify.Options{Trust: trust(t, l.Trust())}
+		l.Hide(12)
+		return l.Pack(receipt.Query{Agent: "agent.a", Since: at(12)}, pack.Options{}), verify.Options{Trust: trust(t, l.Trust())}
 	}, 3, "window-start"},
 	{"a file listed and not here", operator(everything, nil, func(p *receipt.Pack) { p.Files = append(p.Files, receipt.Subject{Name: "more"}) }), 1, "file-missing"},
 	{"another origin in pack.json", operator(everything, nil, func(p *receipt.Pack) { p.Origin = "helm.test/other" }), 1, "checkpoint"},

@@ -301,10 +301,8 @@ func (c *chain) passLeaf(l *leaf) {
 	switch {
 	case c.pack.Query.All:
 		of = "the log, all of which was asked for"
-	case of == "" && k.Control():
+	case of == "" && (k.Control() || len(l.leaf.Streams) != 2):
 		of = "a second control stream"
-	case of == "" && len(l.leaf.Streams) != 2:
-		of = "no stream of an agent and a session"
 	}
 	if of != "" {
 		c.add(Completeness, Wrong, "entry-left-out", "entry %d, a %s, is of %s, and was left out of the pack", l.index, k, of).at(l.index, l.hash)
