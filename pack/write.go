@@ -727,6 +727,10 @@ believed: verify it, offline, with a program and a key that did not come with it
      helm-verify show evidence-pack.tar pack --sig > sig
      openssl pkeyutl -verify -pubin -inkey log.pem -rawin -in pae -sigfile sig
 
+   log.pem is the log's public key, from the channel of step 1. The one that the
+   evidence names is printed by "show evidence-pack.tar pack --key"; a key's
+   fingerprint is: openssl pkey -pubin -in log.pem -outform DER | sha256sum
+
    Each line of entries.jsonl is signed in the same way; "pae" is
    "DSSEv1 28 application/vnd.in-toto+json LENGTH " and the decoded payload:
 

@@ -120,7 +120,7 @@ func (c *chain) useApproval(it *item, d *receipt.Decision) {
 }
 
 func (c *chain) concludeApprovals() {
-	if c.wrongIn(Approvals) > 0 {
+	if c.wrongIn[Approvals] > 0 {
 		return
 	}
 	var used, operator uint64

@@ -470,6 +470,7 @@ var attacks = []attack{
 		tb.data[pack.Leaves] = tb.data[pack.Leaves][:len(tb.data[pack.Leaves])-1]
 	}, nil), 1, "leaf-unreadable"},
 	{"leaves removed against the statement", operator(everything, func(t *testing.T, tb *tarball) { tb.remove(pack.Leaves) }, nil), 1, "file-unlisted"},
+	{"a consistency proof that is not there", operator(everything, nil, func(p *receipt.Pack) { p.ConsistencyFrom = 3 }), 1, "file-unlisted"},
 	{"a node changed", operator(receipt.Query{Agent: "agent.b"}, func(t *testing.T, tb *tarball) { tb.data[pack.Nodes][0] ^= 1 }, nil), 1, "inclusion"},
 	{"a node too many", operator(everything, func(t *testing.T, tb *tarball) { tb.data[pack.Nodes] = make([]byte, 32) }, nil), 1, "inclusion"},
 	{"a node too few", operator(receipt.Query{Agent: "agent.b"}, func(t *testing.T, tb *tarball) {

@@ -433,20 +433,20 @@ func (c *chain) disclosed(it *item) {
 
 // conclude answers what the entries together say of rules, outcomes and approvals.
 func (c *chain) conclude(p *receipt.Pack, policies map[receipt.Hash]bool) {
-	before := c.wrongIn(Policy)
+	wrong := c.wrongIn[Policy]
 	for _, sha := range sortedHashes(c.needed) {
 		if !policies[sha] {
 			c.add(Policy, NotProved, "policy-bytes", "the policy %x, under which entry %d was decided, is not in the pack: %s is missing", sha, c.needed[sha], pack.Policy(sha))
-			before++
+			wrong++
 		}
 	}
 	t := c.decided.totals(p.Window)
-	if before == 0 {
+	if wrong == 0 {
 		c.add(Policy, OK, "policy", "%s (%d ALLOW, %d DENY, %d ESCALATE) under the policy and mode that were active, and none but DENY while frozen; the bytes of %s are here. No decision was made again: that is the replay",
 			count(t.allow+t.deny+t.escalate, "decision"), t.allow, t.deny, t.escalate, count(uint64(len(c.needed)), "policy"))
 		c.add(Policy, Info, "control", "the control stream is whole from genesis to its number %d; that no later control entry stands outside the window is shown only by what the entries name", c.control.Seq)
 	}
-	if c.wrongIn(Outcomes) == 0 {
+	if c.wrongIn[Outcomes] == 0 {
 		c.add(Outcomes, Info, "outcomes", "%s, each of the decision that it names; what it says is what a boundary reported", count(t.outcomes, "outcome"))
 	}
 	if t.open > 0 {
@@ -456,16 +456,6 @@ func (c *chain) conclude(p *receipt.Pack, policies map[receipt.Hash]bool) {
 		c.add(Integrity, Info, "undisclosed", "of %s the payload is not in the pack: only the commitment is", count(c.undisclosed, "entry"))
 	}
 	c.concludeApprovals()
-}
-
-func (c *chain) wrongIn(q Question) int {
-	n := 0
-	for i := range c.findings {
-		if c.findings[i].Question == q && c.findings[i].Status == Wrong {
-			n++
-		}
-	}
-	return n
 }
 
 func sortedHashes(m map[receipt.Hash]uint64) []receipt.Hash {

@@ -133,8 +133,9 @@ func (v *verifier) readEntries() error {
 		older = v.kept.at.Size
 	}
 	v.tree = pack.NewTree(v.pack.Size, nodes, older)
-	if (leaves != nil) != v.pack.Leaves {
-		v.add(Integrity, Wrong, "file-unlisted", "the file leaves is here, or missing, against what pack.json says")
+	_, consistency := v.files.File(pack.Consistency)
+	if (leaves != nil) != v.pack.Leaves || consistency != (v.pack.ConsistencyFrom > 0) {
+		v.add(Integrity, Wrong, "file-unlisted", "leaves or consistency is here, or missing, against what pack.json says")
 		v.stopped = true
 	}
 	w := &walk{verifier: v, leaves: &leafReader{from: leaves, next: v.pack.Window.First, end: v.pack.Window.End, each: v.opts.Each}}

@@ -79,10 +79,15 @@ const maxWrong = 100
 type reporter struct {
 	findings []Finding
 	wrong    int
+	wrongIn  map[Question]int
 }
 
 func (r *reporter) add(q Question, s Status, code, format string, args ...any) *Finding {
 	if s == Wrong {
+		if r.wrongIn == nil {
+			r.wrongIn = map[Question]int{}
+		}
+		r.wrongIn[q]++
 		if r.wrong++; r.wrong > maxWrong {
 			return new(Finding)
 		}
