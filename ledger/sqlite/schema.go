@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	sqlite3 "modernc.org/sqlite/lib"
 
@@ -57,7 +58,13 @@ func open(path string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := c.prepareFile(); err != nil {
+	// busy_timeout does not hold for the change to a write-ahead log.
+	for limit := time.Now().Add(lockWait); ; time.Sleep(time.Millisecond) {
+		if err = c.prepareFile(); code(err) != sqlite3.SQLITE_BUSY || time.Now().After(limit) {
+			break
+		}
+	}
+	if err != nil {
 		c.close()
 		if code(err) == sqlite3.SQLITE_NOTADB {
 			err = errors.New("the file is not a helm-ai-kernel store: it is no SQLite file at all")
@@ -111,8 +118,13 @@ func syncDir(path string) error {
 // prepareFile checks whose file it is before it changes anything in it, and makes
 // the tables in an empty one.
 func (c *conn) prepareFile() error {
+	// In a transaction: the answers are of one state, though another process may be
+	// making the tables.
+	if err := c.exec("BEGIN"); err != nil {
+		return err
+	}
 	made, err := c.checkFile()
-	if err != nil {
+	if err := errors.Join(err, c.exec("ROLLBACK")); err != nil {
 		return err
 	}
 	if _, err := c.row(context.Background(), "PRAGMA journal_mode = WAL"); err != nil {
