@@ -50,7 +50,6 @@ func TestPure(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pardoned := map[string]bool{}
 	for _, name := range pure {
 		files, err := filepath.Glob(filepath.Join(root, name, "*.go"))
 		if err != nil || len(files) == 0 {
@@ -64,21 +63,13 @@ func TestPure(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			breaches, used, err := impurities(name, filepath.Join(name, filepath.Base(file)), src)
+			breaches, err := impurities(filepath.Join(name, filepath.Base(file)), src)
 			if err != nil {
 				t.Fatal(err)
 			}
 			for _, breach := range breaches {
 				t.Error(breach)
 			}
-			for _, p := range used {
-				pardoned[p] = true
-			}
-		}
-	}
-	for p := range pardons {
-		if !pardoned[p] {
-			t.Errorf("nothing needs the pardon for %q any more: remove it", p)
 		}
 	}
 }
@@ -208,13 +199,12 @@ func child(folder, path string) string {
 	return first
 }
 
-// impurities lists what a file of a pure package may not do, and which pardons it
-// needed.
-func impurities(name, file string, src []byte) (breaches, pardoned []string, err error) {
+// impurities lists what a file does that one of a pure package may not.
+func impurities(file string, src []byte) (breaches []string, err error) {
 	fset := token.NewFileSet()
 	f, err := parser.ParseFile(fset, file, src, parser.SkipObjectResolution)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	found := func(pos token.Pos, what, because string) {
 		breaches = append(breaches, fmt.Sprintf("%s: %s: forbidden, because %s", fset.Position(pos), what, because))
@@ -223,7 +213,7 @@ func impurities(name, file string, src []byte) (breaches, pardoned []string, err
 	for _, spec := range f.Imports {
 		path, err := strconv.Unquote(spec.Path.Value)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		as := path[strings.LastIndex(path, "/")+1:]
 		if spec.Name != nil {
@@ -248,16 +238,11 @@ func impurities(name, file string, src []byte) (breaches, pardoned []string, err
 			if because == "" {
 				because = impure[path]["*"]
 			}
-			if because == "" {
-				return true
-			}
-			if what := path + "." + n.Sel.Name; pardons[name+" "+what] != "" {
-				pardoned = append(pardoned, name+" "+what)
-			} else {
-				found(n.Pos(), what, because)
+			if because != "" {
+				found(n.Pos(), path+"."+n.Sel.Name, because)
 			}
 		}
 		return true
 	})
-	return breaches, pardoned, nil
+	return breaches, nil
 }

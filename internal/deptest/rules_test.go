@@ -117,15 +117,10 @@ var (
 			"Local":        "the machine's time zone changes what is printed: times are UTC",
 			"LoadLocation": "it reads the machine's time zones: times are UTC",
 		},
-		"crypto/rand":    {"*": "randomness is passed in: what is made twice of the same input is equal"},
+		"crypto/rand":    {"*": "randomness is passed in: what is made twice of the same input is equal; Ed25519 needs none to sign (RFC 8032, section 5.1.6)"},
 		"hash/maphash":   {"*": "its seed is random: what is made twice of the same input is equal"},
 		"path/filepath":  {"*": "it differs between systems and reads the disk: package path does neither"},
 		"crypto/ed25519": {"GenerateKey": "keys are made by whoever keeps them"},
-	}
-
-	// pardons allow a name to one package.
-	pardons = map[string]string{
-		"./receipt crypto/rand.Reader": "crypto.Signer asks for it, and a key in hardware may use it; Ed25519 gives the same signature for the same bytes (RFC 8032, section 5.1.6)",
 	}
 )
 
