@@ -54,7 +54,7 @@ fuzz:
 	  targets=$$($(GO) test -list '^Fuzz' $$pkg | sed -n '/^Fuzz/p'); \
 	  for target in $$targets; do \
 	    echo "== $$pkg $$target"; \
-	    $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg; \
+	    $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1s $$pkg; \
 	  done; \
 	done
 
