@@ -231,6 +231,20 @@ func TestEnvelopesAreStrict(t *testing.T) {
 	refuses(t, "no signature", err, "no signature")
 }
 
+// pack.json lists many files: its statement may be larger than an entry's.
+func TestPackFilesMayBeLarge(t *testing.T) {
+	statement := make([]byte, receipt.MaxPackStatementBytes)
+	file := must(receipt.MarshalPackFile(&receipt.Envelope{Payload: statement, Signatures: []receipt.Signature{must(receipt.Sign(oldKey, statement))}}))
+	if len(file) > receipt.MaxPackFileBytes {
+		t.Errorf("it has %d bytes", len(file))
+	}
+	if e, err := receipt.ParsePackFile(file); err != nil || !bytes.Equal(e.Payload, statement) {
+		t.Error(err)
+	}
+	_, err := receipt.MarshalPackFile(&receipt.Envelope{Payload: statement})
+	refuses(t, "no signature", err, "no signature")
+}
+
 // The largest receipt that can be: it has room in an envelope.
 func TestTheLargestReceiptFits(t *testing.T) {
 	l := newSampleLog()

@@ -165,27 +165,32 @@ func (q *Query) describe(c *codec) {
 	}
 }
 
-// MarshalPackFile prints pack.json: the envelope and one LF.
+// MarshalPackFile prints pack.json: an envelope with one signature and no proof, and
+// one LF.
 func MarshalPackFile(e *Envelope) ([]byte, error) {
-	b, err := e.Marshal()
-	return append(b, '\n'), err
+	b, err := encode(len(e.Payload)*4/3+1024, e.describePackFile)
+	if err != nil {
+		return nil, fmt.Errorf("marshal pack.json: %w", err)
+	}
+	return b, nil
 }
 
-// ParsePackFile reads what MarshalPackFile prints of an envelope with one
-// signature and no proof, and nothing else. Nothing in it is verified.
+// ParsePackFile reads what MarshalPackFile prints, and nothing else. Nothing in it is
+// verified.
 func ParsePackFile(data []byte) (*Envelope, error) {
 	e := new(Envelope)
-	err := decode(data, func(c *codec) {
-		e.describeUpTo(c, MaxPackStatementBytes)
-		c.lit("\n")
-		if c.err == nil && (e.Proof != "" || len(e.Signatures) != 1) {
-			c.fail("it has a proof, or not exactly one signature")
-		}
-	})
-	if err != nil {
+	if err := decode(data, e.describePackFile); err != nil {
 		return nil, fmt.Errorf("parse pack.json: %w", err)
 	}
 	return e, nil
+}
+
+func (e *Envelope) describePackFile(c *codec) {
+	e.describeUpTo(c, MaxPackStatementBytes)
+	c.lit("\n")
+	if c.err == nil && (e.Proof != "" || len(e.Signatures) != 1) {
+		c.fail("it has a proof, or not exactly one signature")
+	}
 }
 
 // A Redaction is redaction.json: what a holder who closed lines of payloads.jsonl
