@@ -104,7 +104,9 @@ func (s *Store) View(ctx context.Context, read func(ledger.Reader) error) error 
 	if err := c.exec("BEGIN"); err != nil {
 		return fmt.Errorf("read %s: %w", s.path, err)
 	}
-	return read(&tx{ctx: ctx, c: c})
+	x := &tx{ctx: ctx, c: c}
+	defer x.end()
+	return read(x)
 }
 
 func (s *Store) takeReader() (*conn, error) {
@@ -160,6 +162,7 @@ func (s *Store) Update(ctx context.Context, write func(ledger.Writer) error) err
 		}
 	}()
 	x := &tx{c: c}
+	defer x.end()
 	err := write(x)
 	if err == nil {
 		err = x.flush()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql/driver"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -18,7 +19,14 @@ type tx struct {
 	c    *conn
 	puts [ledger.Tables][]ledger.Row // not written yet: many are written with one statement
 	err  error                       // the first error of SQLite: an Update that met one is not committed
+	over bool
 }
+
+// errOver is returned to who kept a Reader or Writer: its connection is another's
+// by then.
+var errOver = errors.New("the View or Update that this belongs to has returned")
+
+func (x *tx) end() { x.over = true }
 
 // fail remembers an error of SQLite.
 func (x *tx) fail(t ledger.Table, err error) error {
@@ -109,22 +117,36 @@ func (x *tx) scan(t ledger.Table, from, to []byte, yield func(ledger.Row, error)
 		if !yield(row, nil) {
 			return nil
 		}
-		if x.ctx != nil && x.ctx.Err() != nil {
-			return x.ctx.Err()
+		if err := x.usable(); err != nil {
+			return err
 		}
 	}
 }
 
+// usable is nil while the transaction runs and its context is not done.
+func (x *tx) usable() error {
+	switch {
+	case x.over:
+		return errOver
+	case x.ctx != nil:
+		return x.ctx.Err()
+	}
+	return nil
+}
+
 // ready writes what is still to be written to the table that is read next.
 func (x *tx) ready(t ledger.Table) error {
-	if x.ctx != nil && x.ctx.Err() != nil {
-		return x.ctx.Err()
+	if err := x.usable(); err != nil {
+		return err
 	}
 	return x.flushTable(t)
 }
 
 // Put implements ledger.Writer.
 func (x *tx) Put(t ledger.Table, key, value []byte) error {
+	if err := x.usable(); err != nil {
+		return err
+	}
 	if _, err := column(t, key); err != nil {
 		return err
 	}
