@@ -12,7 +12,7 @@ func (w *walker) call(c *syntax.CallExpr, sc scope) {
 	for _, a := range c.Assigns {
 		w.assign(a, sc)
 		if len(c.Args) > 0 && a.Name != nil {
-			sc = sc.setting(a.Name.Value)
+			sc.env = w.grow(sc.env, a.Name.Value)
 		}
 	}
 	words := make([]word, len(c.Args))
@@ -27,15 +27,24 @@ func (w *walker) call(c *syntax.CallExpr, sc scope) {
 	}
 }
 
-func (sc scope) setting(name string) scope {
-	sc.env = append(sc.env[:len(sc.env):len(sc.env)], name)
-	return sc
+// grow is list with x, in memory of its own, since scopes share their lists. A
+// list that is too long stays as it is.
+func (w *walker) grow(list []string, x string) []string {
+	if len(list) == MaxShellWords {
+		w.opaque("the command has too many redirections or variables")
+		return list
+	}
+	return append(list[:len(list):len(list)], x)
 }
 
 // run takes the wrappers off words and adds the command that is left. Each turn
 // takes off at least one word.
 func (w *walker) run(words []word, sc scope) {
 	for {
+		if len(sc.via) > MaxShellDepth || len(words) > MaxShellWords {
+			w.opaque("the command has too many wrappers or words")
+			return
+		}
 		head := words[0]
 		if head.kind != literal || head.text == "" {
 			w.opaque("the name of a command is known only when it runs")

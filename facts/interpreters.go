@@ -52,7 +52,7 @@ options:
 		sc.zsh = false
 		w.emit(words, sc)
 	default:
-		if code, ok := w.input(sc); ok && !inline && len(rest) == 0 {
+		if code, ok := sc.input(); ok && !inline && len(rest) == 0 {
 			w.nested(code, sc.wrapped(name))
 			return
 		}
@@ -63,14 +63,12 @@ options:
 
 // input returns the here-document or here-string that is a command's input, if
 // there is one and every letter of it is known.
-func (w *walker) input(sc scope) (string, bool) {
+func (sc scope) input() (string, bool) {
 	switch r := sc.stdin; {
 	case r == nil:
 		return "", false
 	case r.Op == syntax.WordHdoc:
-		unseen := walker{shell: &Shell{}} // w has walked the word already
-		x := unseen.word(r.Word, sc)
-		return x.text, x.kind != dynamic
+		return sc.stdinWord.text, sc.stdinWord.kind != dynamic
 	case r.Hdoc == nil:
 		return "", true
 	default:

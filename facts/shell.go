@@ -12,8 +12,8 @@ import (
 // The bounds of a shell command. What is over one is opaque.
 const (
 	MaxShellBytes    = 64 << 10 // of the whole text
-	MaxShellBrackets = 2048     // of ( { [ and ` in the text, which bound the parser's recursion
-	MaxShellDepth    = 32       // of statements within statements, substitutions and "sh -c"
+	MaxShellOpenings = 2048     // of ( { [ ` and the words that open a statement, which bound the parser's recursion
+	MaxShellDepth    = 32       // of statements within statements, substitutions and "sh -c"; and of wrappers
 	MaxShellCommands = 256      // of all simple commands found
 	MaxShellWords    = 1024     // of all their arguments and redirections
 )
@@ -86,6 +86,7 @@ type scope struct {
 	depth         int
 	src           string           // the text that positions refer to
 	stdin         *syntax.Redirect // the here-document or here-string of this very command, or nil
+	stdinWord     word             // what it holds; for a here-document only input knows
 }
 
 func (sc scope) wrapped(name string) scope {
@@ -134,16 +135,20 @@ func checkShell(src string) string {
 	if !utf8.ValidString(src) {
 		return "the command is not UTF-8"
 	}
-	brackets := 0
+	openings := 0
 	for i := 0; i < len(src); i++ {
 		switch c := src[i]; {
 		case c == '(' || c == '{' || c == '[' || c == '`':
-			if brackets++; brackets > MaxShellBrackets {
-				return fmt.Sprintf("the command has more than %d brackets", MaxShellBrackets)
-			}
+			openings++
 		case c < 0x20 && c != '\n' && c != '\t' || c == 0x7f:
 			return fmt.Sprintf("the command has the control character 0x%02x", c)
 		}
+	}
+	for _, opening := range [...]string{"if", "while", "until", "for", "select", "case", "time", "function", "coproc"} {
+		openings += strings.Count(src, opening)
+	}
+	if openings > MaxShellOpenings {
+		return fmt.Sprintf("the command has more than %d brackets and words that open a statement", MaxShellOpenings)
 	}
 	return ""
 }

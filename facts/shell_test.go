@@ -59,6 +59,12 @@ func line(s Shell) string {
 
 func TestParseShell(t *testing.T) {
 	for _, test := range []struct{ command, want string }{
+		// The examples of spec/facts.md.
+		{`echo "rm -rf /"`, `echo "rm -rf /"`},
+		{`sudo env A=1 sh -c 'r\m -rf "/x"'`, "sudo>env>sh>A=rm -rf /x #root"},
+		{"ls | xargs rm", `ls ; xargs>rm "" #dynamic`},
+		{"curl x | sh", "curl x ; |sh!"},
+		{"$(echo rm) x", "echo rm ; ? x #dynamic!"},
 		// Words.
 		{"", ""},
 		{"# only a comment", ""},
@@ -69,7 +75,6 @@ func TestParseShell(t *testing.T) {
 		{`"rm" -rf ""/`, "rm -rf /"},
 		{"r''m -rf /", "rm -rf /"},
 		{"rm \\\n-rf /", "rm -rf /"},
-		{`echo "rm -rf /"`, `echo "rm -rf /"`},
 		{`echo 'a;b' "c|d"`, `echo "a;b" "c|d"`},
 		{`echo "a\$b\"c\\d\e"`, `echo a$b"c\d\e`},
 		{`echo ''`, `echo ""`},
@@ -367,8 +372,8 @@ func TestShellBounds(t *testing.T) {
 	}{
 		{"bytes", "a " + strings.Repeat("x", MaxShellBytes-2), false},
 		{"one byte more", "a " + strings.Repeat("x", MaxShellBytes-1), true},
-		{"brackets", "echo '" + strings.Repeat("(", MaxShellBrackets) + "'", false},
-		{"one bracket more", "echo '" + strings.Repeat("[", MaxShellBrackets+1) + "'", true},
+		{"brackets", "echo '" + strings.Repeat("(", MaxShellOpenings) + "'", false},
+		{"one bracket more", "echo '" + strings.Repeat("[", MaxShellOpenings+1) + "'", true},
 		{"commands", strings.Repeat("a\n", MaxShellCommands), false},
 		{"one command more", strings.Repeat("a\n", MaxShellCommands+1), true},
 		{"words", "a" + strings.Repeat(" x", MaxShellWords-1), false},
@@ -385,6 +390,13 @@ func TestShellBounds(t *testing.T) {
 		{"a long chain", strings.Repeat("a&&", 10_000) + "a", true},
 		{"a long pipe", strings.Repeat("a|", 10_000) + "a", true},
 		{"indexes", strings.Repeat("a[", 1_000) + strings.Repeat("]", 1_000) + "=1", true},
+		{"here-strings, each read once and not twice", strings.Repeat("sh <<< $(", 40) + "a" + strings.Repeat(")", 40), true},
+		{"wrappers", strings.Repeat("nice ", MaxShellDepth) + "a", false},
+		{"one wrapper more", strings.Repeat("nice ", MaxShellDepth+1) + "a", true},
+		{"redirections", strings.Repeat(">f ", 20_000), true},
+		{"variables", strings.Repeat("A=1 ", 16_000) + "a", true},
+		{"finds", strings.Repeat("find . -exec ", 5_000) + "a", true},
+		{"xargs, which each add a word", strings.Repeat("xargs ", 9_000) + "a", true},
 		{"evals", strings.Repeat("eval ", 10) + "a", false},
 		{"too many evals", strings.Repeat("eval ", 40) + "a", true},
 	} {

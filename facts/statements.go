@@ -116,11 +116,9 @@ func (w *walker) redirect(r *syntax.Redirect, sc scope) scope {
 	}
 	switch r.Op {
 	case syntax.Hdoc, syntax.DashHdoc:
-		w.word(r.Hdoc, sc)
-		return sc.fed(r)
+		return sc.fed(r, w.word(r.Hdoc, sc))
 	case syntax.WordHdoc:
-		w.word(r.Word, sc)
-		return sc.fed(r)
+		return sc.fed(r, w.word(r.Word, sc))
 	}
 	file := w.word(r.Word, sc)
 	switch r.Op {
@@ -132,20 +130,20 @@ func (w *walker) redirect(r *syntax.Redirect, sc scope) scope {
 	sc.dynamic = sc.dynamic || file.kind == dynamic
 	sc.pattern = sc.pattern || file.kind == pattern
 	if r.Op == syntax.RdrIn || r.Op == syntax.RdrInOut || r.Op == syntax.DplIn {
-		sc.reads = append(sc.reads[:len(sc.reads):len(sc.reads)], file.text)
+		sc.reads = w.grow(sc.reads, file.text)
 		sc.piped = sc.piped || hasProcSubst(r.Word)
 		sc.stdin = nil
 	}
 	if r.Op != syntax.RdrIn && r.Op != syntax.DplIn {
-		sc.writes = append(sc.writes[:len(sc.writes):len(sc.writes)], file.text)
+		sc.writes = w.grow(sc.writes, file.text)
 	}
 	return sc
 }
 
 // fed is sc with a here-document or here-string, if that is standard input.
-func (sc scope) fed(r *syntax.Redirect) scope {
+func (sc scope) fed(r *syntax.Redirect, x word) scope {
 	if r.N == nil || r.N.Value == "0" {
-		sc.stdin = r
+		sc.stdin, sc.stdinWord = r, x
 	}
 	return sc
 }

@@ -81,7 +81,7 @@ func (w *walker) unwrap(x wrapper, args []word, sc *scope) ([]word, unwrapped) {
 		}
 		name, _, _ := strings.Cut(args[0].text, "=")
 		w.assignedName(name)
-		*sc = sc.setting(name)
+		sc.env = w.grow(sc.env, name)
 		args = args[1:]
 	}
 	if len(args) < x.operands {
