@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -148,11 +147,32 @@ func (l *Log) openReserve() error {
 	if st, err := os.Stat(l.opts.Reserve); err == nil && st.Size() == ReserveBytes {
 		return nil
 	}
-	// Written, not truncated to its size: a hole reserves nothing.
-	if err := WriteFile(l.opts.Reserve, bytes.Repeat([]byte("reserve "), ReserveBytes/8)); err != nil {
+	f, err := os.OpenFile(l.opts.Reserve, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err == nil {
+		err = reserve(f, ReserveBytes)
+		if cerr := f.Close(); err == nil {
+			err = cerr
+		}
+	}
+	if err != nil {
+		os.Remove(l.opts.Reserve)
 		return fmt.Errorf("disk-full reserve of %d bytes: %w: free some room and start again", ReserveBytes, err)
 	}
 	return nil
+}
+
+// writeAll writes a file: a hole would reserve nothing.
+func writeAll(f *os.File, size int64) error {
+	block := make([]byte, 1<<20)
+	for i := range block {
+		block[i] = 'r'
+	}
+	for ; size > 0; size -= int64(len(block)) {
+		if _, err := f.Write(block[:min(size, int64(len(block)))]); err != nil {
+			return err
+		}
+	}
+	return f.Sync()
 }
 
 // degrade answers a full disk: the reserve is given back, so that DENYs can still

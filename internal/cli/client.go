@@ -30,7 +30,7 @@ type problemError struct{ httpapi.Problem }
 
 func (e *problemError) Error() string { return string(e.Code) + ": " + e.Detail }
 
-// client is a client of --server. With auth it sends the token of --token-file or,
+// client is a client of --server. A large pack takes minutes before its first byte. With auth it sends the token of --token-file or,
 // to the loopback address that this home's server.json names and nowhere else, the
 // operator's.
 func (a *app) client(auth bool) (*client, error) {
@@ -39,7 +39,7 @@ func (a *app) client(auth bool) (*client, error) {
 		return nil, usagef("the server %q is not an address such as http://%s", a.server, defaultListen)
 	}
 	c := &client{base: base, http: &http.Client{Transport: &http.Transport{
-		DialContext: (&net.Dialer{Timeout: 5 * time.Second}).DialContext, MaxIdleConnsPerHost: 256, ResponseHeaderTimeout: time.Minute}}}
+		DialContext: (&net.Dialer{Timeout: 5 * time.Second}).DialContext, MaxIdleConnsPerHost: 256, ResponseHeaderTimeout: 15 * time.Minute}}}
 	switch {
 	case a.token != "":
 		c.token, err = readToken(a.token)

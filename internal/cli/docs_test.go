@@ -2,7 +2,6 @@ package cli_test
 
 import (
 	"context"
-	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -159,7 +158,7 @@ func startServer(t *testing.T, dir string, env []string, script string) {
 		select {
 		case err := <-ended:
 			ended <- err
-			t.Fatal(fmt.Sprintf("%s ended: %v\n%s", script, err, log.String()))
+			t.Fatalf("%s ended: %v\n%s", script, err, log.String())
 		default:
 		}
 		if time.Since(began) > 20*time.Second {
