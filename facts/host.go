@@ -95,7 +95,7 @@ func (h Host) In(list []string) bool {
 	for _, entry := range list {
 		if strings.HasPrefix(entry, "*.") {
 			suffix := ParseHost(entry[2:])
-			if h.IP == "" && !h.punycode() && !suffix.Opaque && suffix.IP == "" && strings.HasSuffix(h.Name, "."+suffix.Name) {
+			if h.IP == "" && !h.punycode() && !suffix.Opaque && strings.HasSuffix(h.Name, "."+suffix.Name) {
 				return true
 			}
 		} else if e := ParseHost(entry); !e.Opaque && e.Name == h.Name {

@@ -101,6 +101,7 @@ func TestParseShell(t *testing.T) {
 		{"a; b & c && d || e", "a ; b ; c ; d ; e"},
 		{"! a", "a"},
 		{"a | b |& c", "a ; |b ; |c"},
+		{"a | { b | c; }", "a ; |b ; |c"},
 		{"(a; b) | { c; d; }", "a ; b ; |c ; |d"},
 		{"a <in >out 2>&1", "a <in >out"},
 		{"a >>x 2>/dev/null", "a >x >/dev/null"},
