@@ -19,7 +19,6 @@ import (
 	"github.com/transparency-dev/merkle/rfc6962"
 	merkletest "github.com/transparency-dev/merkle/testonly"
 	"golang.org/x/mod/sumdb/note"
-	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/helm-ai-kernel/helm-ai-kernel/receipt"
 )
@@ -337,7 +336,7 @@ func TestTreeIsRFC6962(t *testing.T) {
 		if got := receipt.LeafHash(in); !bytes.Equal(got[:], rfc6962.DefaultHasher.HashLeaf(in)) {
 			t.Errorf("LeafHash(%x) = %x", in, got)
 		}
-		l.hashes = append(l.hashes, must(tlog.StoredHashes(int64(i), in, l.reader()))...)
+		l.grow(in)
 		if root := l.checkpoint(i + 1).Root; !bytes.Equal(root[:], roots[i+1]) {
 			t.Errorf("the root of %d leaves is %x, want %x", i+1, root, roots[i+1])
 		}
@@ -351,7 +350,7 @@ func TestTreeIsRFC6962(t *testing.T) {
 		data := fmt.Appendf(nil, "leaf %d", size-1)
 		theirs.AppendData(data)
 		leaves = append(leaves, receipt.LeafHash(data))
-		l.hashes = append(l.hashes, must(tlog.StoredHashes(int64(size-1), data, l.reader()))...)
+		l.grow(data)
 		c := receipt.Checkpoint{Origin: l.origin, Size: uint64(size), Root: receipt.Hash(theirs.Hash())}
 		if ours := l.checkpoint(size); ours != c {
 			t.Fatalf("the roots of %d leaves differ: ours %x, theirs %x", size, ours.Root, c.Root)

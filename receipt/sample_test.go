@@ -24,6 +24,7 @@ type sampleLog struct {
 	streamKey receipt.StreamKey
 	heads     map[receipt.Hash]receipt.Link
 	entries   []*sample
+	size      int64
 	hashes    []tlog.Hash // as tlog stores them
 }
 
@@ -97,8 +98,14 @@ func (l *sampleLog) add(name, agent, session string, subject receipt.Subject, p 
 		l.heads[s.ID] = receipt.Link{Seq: s.Seq, Hash: e.id}
 	}
 	l.entries = append(l.entries, e)
-	l.hashes = append(l.hashes, must(tlog.StoredHashes(int64(index), e.leaf, l.reader()))...)
+	l.grow(e.leaf)
 	return e
+}
+
+// grow appends a leaf to the tree.
+func (l *sampleLog) grow(leaf []byte) {
+	l.hashes = append(l.hashes, must(tlog.StoredHashes(l.size, leaf, l.reader()))...)
+	l.size++
 }
 
 func (l *sampleLog) reader() tlog.HashReader {
