@@ -353,23 +353,23 @@ func TestLog(t *testing.T) {
 		})
 	}
 	link(make(chan struct{}))
-	load(150)
+	load(110)
 	close(done)
 	wg.Wait()
 	if n := size(); n > restartAt+32<<20 {
-		t.Errorf("the log has %d bytes after 150 MiB", n)
+		t.Errorf("the log has %d bytes after 110 MiB", n)
 	}
 	err := s.View(t.Context(), func(r ledger.Reader) error {
 		if _, err := r.Get(ledger.Policies, []byte("k")); err != nil {
 			return err
 		}
-		load(80)
+		load(40)
 		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	load(80)
+	load(40)
 	if n := size(); n > restartAt+64<<20 {
 		t.Errorf("the log has %d bytes after a View that lasted", n)
 	}
