@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"iter"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -40,6 +41,7 @@ func Run(t *testing.T, new func(t testing.TB) (open func() ledger.Store)) {
 		{"Cancel", testCancel},
 		{"CancelView", testCancelView},
 		{"Reopen", testReopen},
+		{"Over", testOver},
 		{"Closed", testClosed},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -584,6 +586,43 @@ func testReopen(t *testing.T, open func() ledger.Store) {
 			}
 		}
 	})
+}
+
+// testOver: a Reader, a Writer and a scan refuse once their function has returned.
+func testOver(t *testing.T, open func() ledger.Store) {
+	s := open()
+	var kept ledger.Writer
+	update(t, s, func(w ledger.Writer) {
+		kept = w
+		put(t, w, ledger.Meta, "a", "1")
+		put(t, w, ledger.Meta, "b", "2")
+	})
+	if err := kept.Put(ledger.Meta, []byte("a"), []byte("3")); err == nil {
+		t.Error("Put after Update returned")
+	}
+	if err := kept.Delete(ledger.Meta, []byte("a")); err == nil {
+		t.Error("Delete after Update returned")
+	}
+	var reader ledger.Reader
+	var next func() (ledger.Row, error, bool)
+	stop := func() {}
+	view(t, s, func(r ledger.Reader) {
+		reader = r
+		next, stop = iter.Pull2(r.Scan(ledger.Meta, nil, nil))
+		if row, err, ok := next(); !ok || err != nil || string(row.Key) != "a" {
+			t.Fatalf("the first row is %q, %v", row.Key, err)
+		}
+	})
+	defer stop()
+	if _, err, ok := next(); ok && err == nil {
+		t.Error("a scan goes on after View returned")
+	}
+	for _, r := range []ledger.Reader{reader, kept} {
+		if _, err := r.Get(ledger.Meta, []byte("a")); err == nil {
+			t.Errorf("%T: Get after it was over", r)
+		}
+	}
+	view(t, s, func(r ledger.Reader) { check(t, "after a kept Writer", get(t, r, ledger.Meta, "a"), `"1"`) })
 }
 
 // testClosed: a store that was closed refuses, and may be closed again.
