@@ -226,8 +226,9 @@ type Waiting struct {
 	Void      bool            // it can no longer be answered or used: expired, or another policy is active
 }
 
-// Approvals are the approvals that are not used up, the earliest expiry first.
-// Those that can decide nothing any more are left out unless all is set.
+// Approvals are the calls that wait for an answer, the earliest expiry first. With
+// all set, those too that are answered and not used up, or can decide nothing any
+// more.
 func (k *Kernel) Approvals(ctx context.Context, all bool) ([]Waiting, error) {
 	var out []Waiting
 	err := k.log.View(ctx, func(v *ledger.View) error {
@@ -241,7 +242,7 @@ func (k *Kernel) Approvals(ctx context.Context, all bool) ([]Waiting, error) {
 				return err
 			}
 			w.Void = !a.Live(k.now()) || a.Policy != fmt.Sprintf("%x", active)
-			if all || !w.Void {
+			if all || !w.Void && w.State == ledger.ApprovalPending {
 				out = append(out, *w)
 			}
 		}
