@@ -157,6 +157,24 @@ when = 'args.s.matches("^((a|aa)*b)*$")'
 	}
 }
 
+// A command may have more words than its share, and a loop within a loop over
+// them is stopped. A redirection that every command of a block inherits does not
+// multiply what a rule reads.
+func TestShellBombs(t *testing.T) {
+	const args = `cmd = "command"`
+	words := `{"cmd":"a` + strings.Repeat(" b", 1000) + `"}`
+	if got := holds(t, args, `facts.shell.commands.exists(c, c.args.exists(a, a == "x"))`, words, ""); got != "false" {
+		t.Errorf("one loop over many words: %s", got)
+	}
+	if got := holds(t, args, `facts.shell.commands.exists(c, c.args.exists(a, c.args.exists(b, a == b + "x")))`, words, ""); got != "operation cancelled: actual cost limit exceeded" {
+		t.Errorf("a loop within a loop over many words: %s", got)
+	}
+	block := `{"cmd":"{ ` + strings.Repeat("a;", 200) + ` } > ` + strings.Repeat("f", 1000) + `"}`
+	if got := holds(t, args, `facts.shell.opaque && facts.shell.commands.size() == 0`, block, ""); got != "true" {
+		t.Errorf("an inherited redirection: %s", got)
+	}
+}
+
 // Deeply nested and empty arguments are read without harm.
 func TestHostileInput(t *testing.T) {
 	p := mustCompile(t, decl+"[[rule]]\nid = \"r\"\nverdict = \"ALLOW\"\ntools = [\"pay.*\"]\nwhen = 'args.x == args.x && args.x != null'\n")
