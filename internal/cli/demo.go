@@ -11,7 +11,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -90,7 +89,7 @@ type demoRun struct {
 	operator *client
 	session  string
 	dir      string // where the agent works
-	bank     *httptest.Server
+	bank     string // address of the small HTTP service that it calls
 	step     int
 	own      bool   // the server is the demo's own
 	flags    string // of commands that a reader can run
@@ -120,28 +119,29 @@ func (a *app) demo(ctx context.Context, out string, own bool) error {
 		return err
 	}
 	defer os.RemoveAll(d.dir)
-	if d.bank, err = bank(); err != nil {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
 		return err
 	}
-	defer d.bank.Close()
+	bank := &http.Server{Handler: bank(), ReadHeaderTimeout: 10 * time.Second}
+	go bank.Serve(ln)
+	defer bank.Close()
+	d.bank = "http://" + ln.Addr().String()
 	return d.play(ctx, out)
 }
 
 // bank is the small HTTP service that the demo's agent calls.
-func bank() (*httptest.Server, error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, err
-	}
+func bank() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /balance", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, `{"acct_1":5000}`) })
 	mux.HandleFunc("POST /transfer", func(w http.ResponseWriter, r *http.Request) {
-		b, _ := io.ReadAll(io.LimitReader(r.Body, 1<<16))
+		b, err := io.ReadAll(io.LimitReader(r.Body, 1<<16))
+		if err != nil {
+			return
+		}
 		fmt.Fprintf(w, "{\"done\":%s}\n", b)
 	})
-	s := &httptest.Server{Listener: ln, Config: &http.Server{Handler: mux}}
-	s.Start()
-	return s, nil
+	return mux
 }
 
 func (d *demoRun) play(ctx context.Context, out string) error {
@@ -160,7 +160,7 @@ func (d *demoRun) play(ctx context.Context, out string) error {
 		{"fs.write", map[string]any{"path": notes, "content": "rent\nfood\nbooks\n"}, helm.Allow},
 		{"fs.read", map[string]any{"path": notes}, helm.Allow},
 		{"shell.exec", map[string]any{"command": "sort notes.txt | head -n 2"}, helm.Allow},
-		{"http.get", map[string]any{"url": d.bank.URL + "/balance"}, helm.Allow},
+		{"http.get", map[string]any{"url": d.bank + "/balance"}, helm.Allow},
 		{"pay.transfer", map[string]any{"amount": 40, "to": "acct_9", "memo": "books"}, helm.Allow},
 	}
 	for _, c := range calls {
@@ -308,7 +308,7 @@ func (d *demoRun) carryOut(ctx context.Context, tool string, args map[string]any
 	case "http.get":
 		return d.fetch(ctx, http.MethodGet, text("url"), nil)
 	case "pay.transfer":
-		return d.fetch(ctx, http.MethodPost, d.bank.URL+"/transfer", args)
+		return d.fetch(ctx, http.MethodPost, d.bank+"/transfer", args)
 	}
 	return "", fmt.Errorf("the demo has no tool %s", tool)
 }
