@@ -195,7 +195,7 @@ func TestFacts(t *testing.T) {
 		{`facts.host.within(lists.egress)`, `{"u":"https://api.github.com/x"}`, "true"},
 		{`facts.host.within(lists.egress)`, `{"u":"https://api.github.com@evil.example/"}`, "false"},
 		{`facts.host.within(lists.egress)`, `{"u":"https://api.github.com/","h":"evil.example"}`, "false"},
-		{`facts.url.opaque && !facts.host.within(lists.egress)`, `{"u":"https://api.github.com/a/%2e%2e/b"}`, "true"},
+		{`facts.url.opaque && facts.host.opaque && facts.host.private && !facts.host.within(lists.egress)`, `{"u":"https://api.github.com/a/%2e%2e/b"}`, "true"},
 		{`facts.host.within("*.corp.example")`, `{"h":"a.corp.example"}`, "true"},
 		{`facts.host.private`, `{"h":"10.0.0.1"}`, "true"},
 		{`facts.host.private`, `{"u":"http://0x7f.1/"}`, "true"},

@@ -85,12 +85,19 @@ func Compile(name string, src []byte) (*Policy, error) {
 	return p, nil
 }
 
-func (p *Policy) ID() string       { return p.id }
-func (p *Policy) Version() int64   { return p.version }
-func (p *Policy) Mode() helm.Mode  { return p.mode }
+// ID returns the policy's id, a helm name.
+func (p *Policy) ID() string { return p.id }
+
+// Version returns the policy's version, from 1.
+func (p *Policy) Version() int64 { return p.version }
+
+// Mode returns whether verdicts are enforced.
+func (p *Policy) Mode() helm.Mode { return p.mode }
+
+// SHA256 returns the hash of the file's bytes.
 func (p *Policy) SHA256() [32]byte { return p.sha256 }
 
-// Source returns the file's bytes, whose hash SHA256 is.
+// Source returns the file's bytes.
 func (p *Policy) Source() []byte { return slices.Clone(p.source) }
 
 // Expires returns how long an approval that the ESCALATE rule asks for stays
@@ -102,7 +109,7 @@ func (p *Policy) Expires(rule string) time.Duration {
 	return DefaultExpires
 }
 
-// compile returns nothing but the policy's tests unrun when the file is refused.
+// compile checks the file but for its tests. It returns nothing when it is refused.
 func (s *source) compile() (*Policy, *file) {
 	f := s.read()
 	if f == nil {
@@ -227,8 +234,8 @@ func (r *rule) reaches(tool string) bool {
 	return slices.ContainsFunc(r.tools, func(pattern string) bool { return match(pattern, tool) })
 }
 
-// covers reports whether the rule reaches every tool that the pattern does. A
-// pattern is matched as if its stars were letters, which * alone can be.
+// covers reports whether the rule reaches every tool that the pattern does: a star
+// of the pattern, taken as a letter, fits nothing but a star of the rule's.
 func (r *rule) covers(pattern string) bool { return r.reaches(pattern) }
 
 func (r *rule) pattern() bool {
