@@ -225,7 +225,7 @@ func (k *Kernel) decide(v *ledger.View, in *input, ev evaluation) (*decided, *ui
 		}
 	}
 	if d.body.Verdict == helm.Escalate && active.Mode() == helm.Enforce {
-		return d, nil, k.escalate(v, in, active, d)
+		return d, nil, k.escalate(v, in, active, ev.result.Matched, d)
 	}
 	return d, nil, nil
 }
@@ -315,7 +315,7 @@ func pendingStill(v *ledger.View, index uint64, before *receipt.Decision) (bool,
 
 // escalate finds the approval that an ESCALATE on the same input opened under the
 // same policy, and uses it, or opens one.
-func (k *Kernel) escalate(v *ledger.View, in *input, active *policy.Policy, d *decided) error {
+func (k *Kernel) escalate(v *ledger.View, in *input, active *policy.Policy, matched []policy.Match, d *decided) error {
 	sha := active.SHA256()
 	for a, err := range v.OpenApprovals(in.Agent, in.Session) {
 		if err != nil {
@@ -371,16 +371,20 @@ func (k *Kernel) escalate(v *ledger.View, in *input, active *policy.Policy, d *d
 			return nil
 		}
 	}
-	d.body.Escalation = open(active, d.body.Matched, v.Now())
+	d.body.Escalation = open(active, matched, v.Now())
+	if n := len(d.body.Escalation.Requires); n > receipt.MaxRequirements {
+		d.body.Escalation = nil
+		d.deny("kernel:approvals", helm.ApprovalsFull, fmt.Sprintf("%d rules want to be satisfied: no more than %d can", n, receipt.MaxRequirements))
+	}
 	return nil
 }
 
 // open is what answers an ESCALATE: every matched ESCALATE rule must be satisfied,
 // each within its time.
-func open(p *policy.Policy, matched []receipt.Match, now time.Time) *receipt.Escalation {
+func open(p *policy.Policy, matched []policy.Match, now time.Time) *receipt.Escalation {
 	e := &receipt.Escalation{}
 	for _, m := range matched {
-		if m.Verdict != helm.Escalate || len(e.Requires) == receipt.MaxRequirements {
+		if m.Verdict != helm.Escalate {
 			continue
 		}
 		expires := now.Add(p.Expires(m.Rule))

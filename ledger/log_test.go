@@ -183,7 +183,7 @@ func answer(t testing.TB, l *Log, a *Appended, verdict helm.Verdict, agent, sess
 func TestAppendReopenCheck(t *testing.T) {
 	s, opts := newMemory(), testOptions(t)
 	l := create(t, s, opts)
-	fill(t, l, 1200)
+	fill(t, l, 800)
 	size := l.Size()
 	if err := l.Check(t.Context(), nil); err != nil {
 		t.Fatal(err)
@@ -227,8 +227,8 @@ func TestTwoLogsOnOneStore(t *testing.T) {
 	opts2.HighWater = ""
 	b := open(t, s, opts2)
 	var wg sync.WaitGroup
-	wg.Go(func() { fill(t, a, 480) })
-	wg.Go(func() { fill(t, b, 480) })
+	wg.Go(func() { fill(t, a, 240) })
+	wg.Go(func() { fill(t, b, 240) })
 	wg.Wait()
 	if err := a.Check(t.Context(), nil); err != nil {
 		t.Fatal(err)

@@ -119,6 +119,10 @@ func (l *Log) buildBatches() {
 			l.stale.Store(false)
 		}
 		b, err := l.buildAhead(ps)
+		if errors.Is(err, errMoved) {
+			l.idle.Wait()
+			b, err = l.buildAhead(ps)
+		}
 		if err != nil {
 			l.refuse(ps, err)
 			continue
@@ -158,26 +162,30 @@ func (l *Log) refuse(ps []*pending, err error) {
 	}
 }
 
+// errMoved is that the store is not where the batch in flight was built on, nor
+// where it leads to: another process was here, and that batch will be built again.
+var errMoved = errors.New("another process moved the head")
+
 // buildAhead builds a batch on the head that is expected: that of the batch in
 // flight, or else the store's.
 func (l *Log) buildAhead(ps []*pending) (b *batch, err error) {
 	if err := l.Err(); err != nil {
 		return nil, err
 	}
-	// Loaded before the snapshot is taken: a batch that commits in between is seen
-	// twice, with the same rows.
 	ahead := l.inFlight.Load()
 	err = l.store.View(context.Background(), func(r Reader) error {
-		if ahead != nil {
-			b, err = l.build(&overlay{below: r, rows: ahead.over.rows}, ahead.head, ps)
-			if err == nil {
-				b.base = ahead.row
-			}
-			return err
-		}
 		row, err := r.Get(Heads, nil)
 		if err != nil {
 			return err
+		}
+		if ahead != nil {
+			// Before its commit, or behind it, where its rows are seen twice. On any other
+			// state they would contradict what is below them.
+			if !bytes.Equal(row, ahead.base) && !bytes.Equal(row, ahead.row) {
+				return errMoved
+			}
+			b, err = l.build(&overlay{below: r, rows: ahead.over.rows}, ahead.head, ps)
+			return b.on(ahead.row, err)
 		}
 		head, err := parseHead(row)
 		if err == nil {
@@ -186,12 +194,21 @@ func (l *Log) buildAhead(ps []*pending) (b *batch, err error) {
 		if err != nil {
 			return l.fail(err)
 		}
-		if b, err = l.build(r, head, ps); err == nil {
-			b.base = row
-		}
-		return err
+		b, err = l.build(r, head, ps)
+		return b.on(row, err)
 	})
 	return b, err
+}
+
+// on notes what a batch was built on. One without entries leads nowhere else.
+func (b *batch) on(base []byte, err error) error {
+	if err == nil {
+		b.base = base
+		if len(b.entries) == 0 {
+			b.row = base
+		}
+	}
+	return err
 }
 
 // build turns proposals into signed entries on top of a head, and everything that
