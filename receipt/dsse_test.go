@@ -220,6 +220,10 @@ func TestEnvelopesAreStrict(t *testing.T) {
 	_, err := receipt.ParseEnvelope(bytes.Repeat([]byte("x"), receipt.MaxEnvelopeBytes+1))
 	refuses(t, "64 KiB and a byte", err, "at most 65536")
 
+	long := strings.Repeat("A", 44<<10)
+	_, err = receipt.ParseEnvelope(fmt.Appendf(nil, `{"payload":"%s","payloadType":"application/vnd.in-toto+json","signatures":[{"keyid":"","sig":"%s=="}]}`, long, long[:86]))
+	refuses(t, "a payload over 32 KiB", err, "more than 32768")
+
 	env := *l.entry("freeze").envelope
 	env.Payload = make([]byte, receipt.MaxStatementBytes+1)
 	_, err = env.Marshal()

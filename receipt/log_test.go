@@ -401,6 +401,7 @@ func attackProof(t *testing.T, p *receipt.Proof, leaf receipt.Hash, c receipt.Ch
 	}
 	q.Index = c.Size
 	bad("an index outside", q, leaf, c)
+	refuses(t, "an index outside", q.Includes(leaf, c), "is not in a log of")
 	other := leaf
 	other[0] ^= 1
 	bad("another leaf", *p, other, c)
