@@ -151,6 +151,11 @@ func TestFlattenIsBounded(t *testing.T) {
 	ok(fmt.Sprintf(`{"%s":1}`, strings.Repeat("x", receipt.MaxPointerBytes-1)))
 	bad("more than 4096 bytes", must(strictjson.Parse(fmt.Appendf(nil, `{"%s":1}`, strings.Repeat("x", receipt.MaxPointerBytes)))))
 	bad("more than 4194304 bytes", strictjson.Value{Kind: strictjson.String, Text: strings.Repeat("x", receipt.MaxFlatBytes)})
+	var names []string // they count in the object's line and in their own
+	for i := range 2200 {
+		names = append(names, fmt.Sprintf(`"%01000d":0`, i))
+	}
+	bad("more than 4194304 bytes", must(strictjson.Parse([]byte("{"+strings.Join(names, ",")+"}"))))
 	long := strings.Repeat("x", 2000) // a pointer that is long, two thousand times
 	bad("more than 4194304 bytes", must(strictjson.Parse(fmt.Appendf(nil, `{"%s":%s}`, long, zeros(3000)))))
 }
