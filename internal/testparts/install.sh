@@ -6,7 +6,7 @@ need() { command -v "$1" >/dev/null 2>&1 || missing+=("$2"); }
 need openssl openssl
 need ssh-keygen openssh-client
 need sha256sum coreutils
-need python3 python3-minimal
+need python3 python3
 need gcc gcc
 [ ${#missing[@]} -eq 0 ] && exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
