@@ -21,7 +21,7 @@ func (c Command) Files() []string {
 			}
 			for i := strings.IndexAny(rest, "=:,@"); i >= 0; i = strings.IndexAny(rest, "=:,@") {
 				files = append(files, rest[:i])
-				if rest = rest[i+1:]; strings.IndexAny(rest, "=:,@") < 0 {
+				if rest = rest[i+1:]; !strings.ContainsAny(rest, "=:,@") {
 					files = append(files, rest)
 				}
 			}

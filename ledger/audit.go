@@ -263,7 +263,7 @@ type checker struct {
 }
 
 // writtenOnce are the tables whose rows never change.
-var writtenOnce = []Table{StreamEntries, IDs, Outcomes}
+var writtenOnce = []Table{Outcomes}
 
 func (c *checker) entries(v *View, hi uint64) error {
 	chunk, err := collect(v.Entries(c.st.head.Size, hi))
@@ -316,8 +316,13 @@ func (c *checker) entry(v *View, e *Entry, st *receipt.Statement) error {
 	if st.Control != c.st.Control() {
 		return fmt.Errorf("entry %d: it was decided under another head of the control stream than the log had", e.Index)
 	}
+	stored := e.links
+	c.st.entry = v.Entry
 	if err := c.st.fold(e, st); err != nil {
 		return err
+	}
+	if !slices.Equal(stored, e.links) {
+		return fmt.Errorf("entry %d: its links are %v, and must be %v", e.Index, stored, e.links)
 	}
 	h.Size++
 	for _, t := range writtenOnce {
@@ -392,6 +397,11 @@ func (c *checker) tile(v *View, level int, h Hash) error {
 		return fmt.Errorf("tile %d at level %d differs from the entries below index %d", number, level, c.st.head.Size)
 	}
 	c.counts[Tiles]++
+	if level == 0 {
+		if err := putIDs(c.over, number, full); err != nil {
+			return err
+		}
+	}
 	hashes := make([]tlog.Hash, tileWidth)
 	for i := range hashes {
 		copy(hashes[i][:], full[i*32:])
@@ -429,7 +439,7 @@ func (c *checker) finish(v *View) error {
 			return fmt.Errorf("table %s has %d rows, the entries lead to %d", t, n, c.counts[t])
 		}
 	}
-	for _, t := range []Table{Streams, Approvals, OpenApprovals, OpenSessions} {
+	for _, t := range []Table{IDs, Streams, Approvals, OpenApprovals, OpenSessions} {
 		if err := c.compare(v, t); err != nil {
 			return err
 		}

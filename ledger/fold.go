@@ -13,18 +13,21 @@ import (
 type state struct {
 	View
 	over *overlay
+
+	entry func(index uint64) (*Entry, error) // an entry of the log so far
 }
 
 // fold brings every derived row up to date with one more entry. It is the only
 // place that writes them, and a pure function of the entries so far: the audit
-// folds the log again and compares. Entries, Payloads, Policies, Tiles and the
+// folds the log again and compares. It gives the entry its links. Entries, Payloads, Policies, Tiles and the
 // tree's part of the head are written by the sequencer.
 func (s *state) fold(e *Entry, st *receipt.Statement) error {
 	h := &s.head
 	h.Time = st.Time
 	session := uint64(0) // the session's stream number
+	e.links = nil
 	for i := range st.Streams {
-		number, err := s.foldStream(e, st, &st.Streams[i])
+		number, err := s.foldStream(e, st, i)
 		if err != nil {
 			return err
 		}
@@ -32,7 +35,6 @@ func (s *state) fold(e *Entry, st *receipt.Statement) error {
 			session = number
 		}
 	}
-	s.over.put(IDs, append(append([]byte(nil), e.Leaf[:8]...), key8(e.Index)...), []byte{})
 	if st.Body.Kind().Control() {
 		h.ControlSeq, h.Control = st.Streams[0].Seq, digest(e.Leaf)
 	}
@@ -61,7 +63,8 @@ func (s *state) fold(e *Entry, st *receipt.Statement) error {
 	return nil
 }
 
-func (s *state) foldStream(e *Entry, st *receipt.Statement, in *receipt.Stream) (uint64, error) {
+func (s *state) foldStream(e *Entry, st *receipt.Statement, i int) (uint64, error) {
+	in := &st.Streams[i]
 	row, err := s.stream(in.ID)
 	if err != nil {
 		return 0, err
@@ -74,6 +77,11 @@ func (s *state) foldStream(e *Entry, st *receipt.Statement, in *receipt.Stream) 
 		return 0, fmt.Errorf("entry %d: its place in the %s stream is %d after %x, the stream's head is %d with %x",
 			e.Index, in.Name, in.Seq, in.Prev, row.Seq, row.Leaf)
 	}
+	l, err := s.advance(row, node{e.Index, in.Seq}, i)
+	if err != nil {
+		return 0, err
+	}
+	e.links = append(e.links, l)
 	row.Seq, row.Leaf, row.Index, row.Micros = in.Seq, e.Leaf, e.Index, st.Time.UnixMicro()
 	if in.Name == receipt.StreamSession {
 		switch b := st.Body.(type) {
@@ -92,8 +100,31 @@ func (s *state) foldStream(e *Entry, st *receipt.Statement, in *receipt.Stream) 
 		}
 	}
 	s.over.put(Streams, in.ID[:], row.marshal())
-	s.over.put(StreamEntries, key16(row.Number, in.Seq), key8(e.Index))
 	return row.Number, nil
+}
+
+// advance moves a stream's jumps to a new head, and gives that head's link. Where
+// the last two jumps were equally long, the new one spans both. i is the stream's
+// place in its entries' statements.
+func (s *state) advance(row *streamRow, to node, i int) (link, error) {
+	head := node{row.Index, row.Seq}
+	switch {
+	case to.Seq == 1:
+		row.Jump, row.Jump2 = to, to
+		return link{Prev: to.Index, Jump: to}, nil
+	case head.Seq-row.Jump.Seq == row.Jump.Seq-row.Jump2.Seq:
+		e, err := s.entry(row.Jump2.Index)
+		if err != nil {
+			return link{}, err
+		}
+		if i >= len(e.links) {
+			return link{}, fmt.Errorf("entry %d: its row has no link for its stream %d", e.Index, i+1)
+		}
+		row.Jump, row.Jump2 = row.Jump2, e.links[i].Jump
+	default:
+		row.Jump, row.Jump2 = head, row.Jump
+	}
+	return link{Prev: head.Index, Jump: row.Jump}, nil
 }
 
 func (s *state) foldDecision(e *Entry, st *receipt.Statement, b *receipt.Decision, session uint64) error {

@@ -87,6 +87,9 @@ type Log struct {
 
 	last atomic.Pointer[headRow] // the last head seen, verified
 
+	recent recentIDs
+	known  knownStreams // of buildBatches
+
 	grown atomic.Pointer[chan struct{}] // closed at the next commit of this process
 
 	failure  atomic.Pointer[error]

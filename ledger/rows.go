@@ -59,9 +59,11 @@ type streamRow struct {
 	Index  uint64
 	Micros int64 // time of the head entry
 	Open   bool  // of a session: in OpenSessions
+	Jump   node  // where the head's link jumps to
+	Jump2  node  // and where that one's does
 }
 
-const streamRowBytes = 8 + 8 + 32 + 8 + 8 + 1
+const streamRowBytes = 8 + 8 + 32 + 8 + 8 + 1 + 4*8
 
 func (s *streamRow) marshal() []byte {
 	b := make([]byte, 0, streamRowBytes)
@@ -70,14 +72,16 @@ func (s *streamRow) marshal() []byte {
 	b = append(b, s.Leaf[:]...)
 	b = binary.BigEndian.AppendUint64(b, s.Index)
 	b = binary.BigEndian.AppendUint64(b, uint64(s.Micros))
+	open := byte(0)
 	if s.Open {
-		return append(b, 1)
+		open = 1
 	}
-	return append(b, 0)
+	b = append(b, open)
+	return s.Jump2.append(s.Jump.append(b))
 }
 
 func (s *streamRow) unmarshal(b []byte) error {
-	if len(b) != streamRowBytes || b[streamRowBytes-1] > 1 {
+	if len(b) != streamRowBytes || b[64] > 1 {
 		return fmt.Errorf("a row of table %s is damaged", Streams)
 	}
 	s.Number = binary.BigEndian.Uint64(b)
@@ -86,8 +90,33 @@ func (s *streamRow) unmarshal(b []byte) error {
 	s.Index = binary.BigEndian.Uint64(b[48:])
 	s.Micros = int64(binary.BigEndian.Uint64(b[56:]))
 	s.Open = b[64] == 1
+	s.Jump.read(b[65:])
+	s.Jump2.read(b[81:])
 	return nil
 }
+
+// A node is an entry's place in a stream.
+type node struct{ Index, Seq uint64 }
+
+func (n node) append(b []byte) []byte {
+	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(b, n.Index), n.Seq)
+}
+
+func (n *node) read(b []byte) {
+	n.Index, n.Seq = binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:])
+}
+
+// A link leads from an entry back along one of its streams: to the entry before
+// it, and by a jump to one far before it, so that any place in a stream is found
+// from its head in a logarithm of steps (Myers, An applicative random-access
+// stack, 1983). It is beside the entry, where appending is cheap, and not in a
+// table, where every stream would have a page of its own.
+type link struct {
+	Prev uint64 // index; its own at seq 1
+	Jump node   // itself at seq 1
+}
+
+const linkBytes = 8 + 16
 
 // An Entry is one record of the log.
 type Entry struct {
@@ -95,13 +124,19 @@ type Entry struct {
 	Leaf       Hash // leaf hash: in hex, the receipt's id
 	Statement  []byte
 	Signatures []receipt.Signature
+
+	links []link // one for each stream, in the statement's order
 }
 
-// marshal is the value of a row of Entries: leaf hash, number of signatures, each
-// with its 32 byte key id, statement.
+// marshal is the value of a row of Entries: leaf hash, number of links, each,
+// number of signatures, each with its 32 byte key id, statement.
 func (e *Entry) marshal() ([]byte, error) {
-	b := make([]byte, 0, 32+1+96*len(e.Signatures)+len(e.Statement))
+	b := make([]byte, 0, 32+2+linkBytes*len(e.links)+96*len(e.Signatures)+len(e.Statement))
 	b = append(b, e.Leaf[:]...)
+	b = append(b, byte(len(e.links)))
+	for _, l := range e.links {
+		b = l.Jump.append(binary.BigEndian.AppendUint64(b, l.Prev))
+	}
 	b = append(b, byte(len(e.Signatures)))
 	for _, s := range e.Signatures {
 		id, err := hex.DecodeString(s.KeyID)
@@ -115,12 +150,18 @@ func (e *Entry) marshal() ([]byte, error) {
 }
 
 func parseEntry(index uint64, b []byte) (*Entry, error) {
-	if len(b) < 33 {
+	if len(b) < 33 || b[32] == 0 || b[32] > 2 || len(b) < 34+linkBytes*int(b[32]) {
 		return nil, fmt.Errorf("entry %d: its row has %d bytes: it is damaged", index, len(b))
 	}
-	e := &Entry{Index: index}
+	e := &Entry{Index: index, links: make([]link, b[32])}
 	copy(e.Leaf[:], b)
-	n, b := int(b[32]), b[33:]
+	b = b[33:]
+	for i := range e.links {
+		e.links[i].Prev = binary.BigEndian.Uint64(b)
+		e.links[i].Jump.read(b[8:])
+		b = b[linkBytes:]
+	}
+	n, b := int(b[0]), b[1:]
 	if n == 0 || n > 2 || len(b) < 96*n {
 		return nil, fmt.Errorf("entry %d: its row is damaged", index)
 	}

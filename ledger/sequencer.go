@@ -184,8 +184,8 @@ func (l *Log) buildAhead(ps []*pending) (b *batch, err error) {
 			if !bytes.Equal(row, ahead.base) && !bytes.Equal(row, ahead.row) {
 				return errMoved
 			}
-			b, err = l.build(&overlay{below: r, rows: ahead.over.rows}, ahead.head, ps)
-			return b.on(ahead.row, err)
+			b, err = l.build(&overlay{below: l.known.over(r, ahead.row), rows: ahead.over.rows}, ahead.head, ps)
+			return l.built(b, ahead.row, err)
 		}
 		head, err := parseHead(row)
 		if err == nil {
@@ -194,21 +194,24 @@ func (l *Log) buildAhead(ps []*pending) (b *batch, err error) {
 		if err != nil {
 			return l.fail(err)
 		}
-		b, err = l.build(r, head, ps)
-		return b.on(row, err)
+		b, err = l.build(l.known.over(r, row), head, ps)
+		return l.built(b, row, err)
 	})
 	return b, err
 }
 
-// on notes what a batch was built on. One without entries leads nowhere else.
-func (b *batch) on(base []byte, err error) error {
-	if err == nil {
-		b.base = base
-		if len(b.entries) == 0 {
-			b.row = base
-		}
+// built notes what a batch was built on. One without entries leads nowhere else.
+func (l *Log) built(b *batch, base []byte, err error) error {
+	if err != nil {
+		l.known = knownStreams{}
+		return err
 	}
-	return err
+	b.base = base
+	if len(b.entries) == 0 {
+		b.row = base
+	}
+	l.known.learn(b)
+	return nil
 }
 
 // build turns proposals into signed entries on top of a head, and everything that
@@ -216,7 +219,8 @@ func (b *batch) on(base []byte, err error) error {
 // error is of the whole batch; that of one proposal is in its err.
 func (l *Log) build(below Reader, base *headRow, ps []*pending) (*batch, error) {
 	b := &batch{pending: ps, over: &overlay{below: below}}
-	st := &state{View: View{rows: b.over, head: *base, meta: l.meta}, over: b.over}
+	st := &state{View: View{rows: b.over, head: *base, meta: l.meta, recent: &l.recent}, over: b.over}
+	st.entry = st.Entry
 	for _, p := range ps {
 		p.result, p.err = nil, nil
 		st.head.Time = later(st.head.Time, l.opts.Now().UTC().Truncate(time.Microsecond))
@@ -281,7 +285,7 @@ func (s *state) append(d *Draft) (*Appended, error) {
 	}
 	s.head.Size++
 	// Unsigned until seal, and there for proposals of the same batch.
-	row, err := (&Entry{Leaf: a.Leaf, Statement: raw, Signatures: unsigned}).marshal()
+	row, err := (&Entry{Leaf: a.Leaf, Statement: raw, Signatures: unsigned, links: a.links}).marshal()
 	if err != nil {
 		return nil, err
 	}
@@ -355,7 +359,7 @@ func (l *Log) seal(b *batch, base *headRow) error {
 	return nil
 }
 
-// putTiles writes the tiles that a batch changed: a level 0 tile when it is full,
+// putTiles writes the tiles that a batch changed, and the ids of full ones: a level 0 tile when it is full,
 // since until then its hashes are in the entries, and the one above it, full or
 // not.
 func putTiles(over *overlay, from uint64, g *growth) error {
@@ -366,6 +370,9 @@ func putTiles(over *overlay, from uint64, g *growth) error {
 			return err
 		}
 		over.put(Tiles, tileKey(0, n), tile)
+		if err := putIDs(over, n, tile); err != nil {
+			return err
+		}
 		number := n
 		for level := 1; ; level++ {
 			h := g.nodes[storedHashIndex(level*TileHeight, number)]
@@ -463,6 +470,7 @@ func (l *Log) commit(b *batch) {
 	}
 	if len(committed.entries) > 0 {
 		l.last.Store(committed.head)
+		l.recent.add(committed.entries)
 		next := make(chan struct{})
 		close(*l.grown.Swap(&next))
 	}

@@ -75,8 +75,7 @@ const (
 	Payloads                   // index -> secret, value
 	Tiles                      // level, number -> hashes
 	Streams                    // stream id -> its head
-	StreamEntries              // stream number, seq -> index
-	IDs                        // first 8 bytes of a leaf hash, index -> nothing
+	IDs                        // level, run, page -> sorted ids and their places; see ids.go
 	Calls                      // session's stream number, principal, call_id -> index of the decision
 	Outcomes                   // index of the decision -> its first outcome
 	Approvals                  // index of the ESCALATE -> state of its approval
@@ -91,7 +90,7 @@ const Tables = int(numTables)
 
 // String is the table's name in a store.
 func (t Table) String() string {
-	return [...]string{"meta", "head", "entries", "payloads", "tiles", "streams", "stream_entries", "ids", "calls",
+	return [...]string{"meta", "head", "entries", "payloads", "tiles", "streams", "ids", "calls",
 		"outcomes", "approvals", "open_approvals", "open_sessions", "policies"}[t]
 }
 

@@ -1,14 +1,12 @@
 package ledger
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"iter"
-	"slices"
 	"strings"
 	"time"
 
@@ -26,26 +24,19 @@ type View struct {
 	head headRow
 	meta *meta
 
-	tiles map[string][]byte // read already
+	recent *recentIDs        // or nil
+	tiles  map[string][]byte // read already
 }
 
 // View calls read with the log's committed state.
 func (l *Log) View(ctx context.Context, read func(*View) error) error {
 	return l.store.View(ctx, func(r Reader) error {
-		v, err := newView(r, l.meta)
+		h, err := readHead(r)
 		if err != nil {
 			return err
 		}
-		return read(v)
+		return read(&View{rows: r, head: *h, meta: l.meta, recent: &l.recent})
 	})
-}
-
-func newView(r Reader, m *meta) (*View, error) {
-	h, err := readHead(r)
-	if err != nil {
-		return nil, err
-	}
-	return &View{rows: r, head: *h, meta: m}, nil
 }
 
 // Size is how many entries the log has.
@@ -146,27 +137,6 @@ func (v *View) Statement(index uint64) (*Entry, *receipt.Statement, error) {
 	return e, s, nil
 }
 
-// FindID is the index of the entry with that leaf hash.
-func (v *View) FindID(id Hash) (uint64, error) {
-	for row, err := range v.rows.Scan(IDs, id[:8], append(slices.Clone(id[:8]), bytes.Repeat([]byte{0xff}, 9)...)) {
-		if err != nil {
-			return 0, err
-		}
-		index, err := num8(row.Key[8:])
-		if err != nil {
-			return 0, err
-		}
-		e, err := v.Entry(index)
-		if err != nil {
-			return 0, err
-		}
-		if e.Leaf == id {
-			return index, nil
-		}
-	}
-	return 0, fmt.Errorf("entry %x: %w", id, ErrNotFound)
-}
-
 // Payload is what the entry's subject commits to, or nil where nothing is kept.
 func (v *View) Payload(index uint64) (*Payload, error) {
 	b, err := v.rows.Get(Payloads, key8(index))
@@ -209,24 +179,37 @@ func (v *View) StreamHead(id Hash) (seq, index uint64, err error) {
 	return s.Seq, s.Index, nil
 }
 
+// streamChunk is how many entries of a stream are walked back at once.
+const streamChunk = 256
+
 // StreamEntries are the indexes of a stream's entries from seq on, ascending.
 func (v *View) StreamEntries(id Hash, seq uint64) iter.Seq2[uint64, error] {
 	return func(yield func(uint64, error) bool) {
-		s, err := v.stream(id)
+		head, err := v.stream(id)
 		if err != nil {
 			yield(0, err)
 			return
 		}
-		if s == nil {
-			return
-		}
-		for row, err := range v.rows.Scan(StreamEntries, key16(s.Number, seq), key16(s.Number+1, 0)) {
-			var index uint64
-			if err == nil {
-				index, err = num8(row.Value)
+		for seq = max(seq, 1); head != nil && seq <= head.Seq; seq += streamChunk {
+			last := min(seq+streamChunk-1, head.Seq)
+			chunk := make([]uint64, last-seq+1)
+			at, err := v.seek(id, head, func(n node) bool { return n.Seq >= last })
+			for i := len(chunk) - 1; i >= 0 && err == nil; i-- {
+				chunk[i] = at.Index
+				if i > 0 {
+					var l link
+					l, err = v.link(id, at)
+					at = node{l.Prev, at.Seq - 1}
+				}
 			}
-			if !yield(index, err) || err != nil {
+			if err != nil {
+				yield(0, err)
 				return
+			}
+			for _, index := range chunk {
+				if !yield(index, nil) {
+					return
+				}
 			}
 		}
 	}
@@ -235,28 +218,53 @@ func (v *View) StreamEntries(id Hash, seq uint64) iter.Seq2[uint64, error] {
 // StreamFrom is the seq of the stream's first entry at or after that index. It is
 // past the head's where there is none.
 func (v *View) StreamFrom(id Hash, index uint64) (uint64, error) {
-	s, err := v.stream(id)
-	if s == nil || err != nil {
+	head, err := v.stream(id)
+	if head == nil || err != nil {
 		return 1, err
 	}
-	lo, hi := uint64(1), s.Seq+1
-	for lo < hi {
-		mid := (lo + hi) / 2
-		b, err := v.rows.Get(StreamEntries, key16(s.Number, mid))
+	if head.Index < index {
+		return head.Seq + 1, nil
+	}
+	at, err := v.seek(id, head, func(n node) bool { return n.Index >= index })
+	return at.Seq, err
+}
+
+// seek is the first node of a stream for which holds is true, as it is for all
+// behind it and for the head.
+func (v *View) seek(id Hash, head *streamRow, holds func(node) bool) (node, error) {
+	at := node{head.Index, head.Seq}
+	for at.Seq > 1 {
+		l, err := v.link(id, at)
 		if err != nil {
-			return 0, err
+			return node{}, err
 		}
-		at, err := num8(b)
-		if err != nil {
-			return 0, err
-		}
-		if at < index {
-			lo = mid + 1
-		} else {
-			hi = mid
+		prev := node{l.Prev, at.Seq - 1}
+		switch {
+		case !holds(prev):
+			return at, nil
+		case holds(l.Jump):
+			at = l.Jump
+		default:
+			at = prev
 		}
 	}
-	return lo, nil
+	return at, nil
+}
+
+// link is the link of a stream's entry.
+func (v *View) link(id Hash, at node) (link, error) {
+	e, st, err := v.Statement(at.Index)
+	if err != nil {
+		return link{}, err
+	}
+	for i := range st.Streams {
+		if in := &st.Streams[i]; in.ID == id && in.Seq == at.Seq && i < len(e.links) {
+			if l := e.links[i]; l.Prev < at.Index && l.Jump.Index < at.Index && l.Jump.Seq < at.Seq {
+				return l, nil
+			}
+		}
+	}
+	return link{}, fmt.Errorf("entry %d: it is not at %d of the stream %x, or its links are damaged", at.Index, at.Seq, id)
 }
 
 // Call is the index of the latest decision on that call_id, or false.

@@ -1,6 +1,7 @@
 package sqlite_test
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"database/sql"
 	"encoding/binary"
@@ -148,7 +149,7 @@ func (v *victim) head(t testing.TB, edit func(h map[string]any)) {
 func (v *victim) forge(t testing.TB, index uint64) (leaf ledger.Hash) {
 	t.Helper()
 	row := v.value(t, "SELECT v FROM entries WHERE k = ?", index)
-	const at = 32 + 1 + 96 // leaf hash, number of signatures, key id and signature
+	at := entryHeader(row)
 	statement := strings.Replace(string(row[at:]), `"pay.transfer"`, `"pay.tranzfer"`, 1)
 	st, err := receipt.ParseStatement([]byte(statement))
 	if err != nil {
@@ -159,13 +160,17 @@ func (v *victim) forge(t testing.TB, index uint64) (leaf ledger.Hash) {
 	return leaf
 }
 
-// session is the number of session s1's stream, as in keys, and a query of the
-// indexes of its entries.
-func (v *victim) session(t testing.TB) (number []byte, entries string) {
-	// Its agent's stream has the lower number: the agent came earlier.
-	number = v.value(t, "SELECT max(substr(k, 1, 8)) FROM stream_entries WHERE v = ?", key8(v.waiting.Index))
-	return number, "SELECT v FROM stream_entries WHERE substr(k, 1, 8) = ?"
+// link changes eight bytes of an entry's links.
+func (v *victim) link(t testing.TB, index uint64, at int, to uint64) {
+	t.Helper()
+	row := v.value(t, "SELECT v FROM entries WHERE k = ?", index)
+	binary.BigEndian.PutUint64(row[33+at:], to)
+	v.exec(t, "UPDATE entries SET v = ? WHERE k = ?", row, index)
 }
+
+// entryHeader is the length of what is before the statement in a row of entries:
+// leaf hash, links, key id and signature.
+func entryHeader(row []byte) int { return 32 + 1 + 24*int(row[32]) + 1 + 96 }
 
 func key8(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
 
@@ -197,7 +202,10 @@ func TestAttacks(t *testing.T) {
 			tile := v.value(t, "SELECT v FROM tiles WHERE k = ?", make([]byte, 9))
 			copy(tile[100*32:], leaf[:])
 			v.exec(t, "UPDATE tiles SET v = ? WHERE k = ?", tile, make([]byte, 9))
-			v.exec(t, "UPDATE ids SET k = ? WHERE substr(k, 9) = ?", append(leaf[:8:8], key8(100)...), key8(100))
+			ids := v.value(t, "SELECT v FROM ids")
+			at := bytes.Index(ids, []byte{0, 0, 0, 100})
+			copy(ids[at-8:at], leaf[:])
+			v.exec(t, "UPDATE ids SET v = ?", ids)
 			hashes := make([]ledger.Hash, 256)
 			for i := range hashes {
 				copy(hashes[i][:], tile[i*32:])
@@ -215,14 +223,11 @@ func TestAttacks(t *testing.T) {
 			v.exec(t, "INSERT INTO entries SELECT k + 1, v FROM entries WHERE k = ?", last)
 		}},
 		{"session dropped", "is missing in the store", func(t *testing.T, v *victim) {
-			number, entries := v.session(t)
-			v.exec(t, "DELETE FROM ids WHERE substr(k, 9) IN ("+entries+")", number)
-			for _, table := range []string{"entries", "payloads"} {
-				// SQLite has no number of a blob: by way of its hexadecimal digits.
-				v.exec(t, "DELETE FROM "+table+" WHERE printf('%016X', k) IN (SELECT hex(v) FROM ("+entries+"))", number)
-			}
-			v.exec(t, "DELETE FROM streams WHERE substr(v, 1, 8) = ?", number)
-			v.exec(t, "DELETE FROM stream_entries WHERE substr(k, 1, 8) = ?", number)
+			const ofSession = ` FROM entries WHERE instr(v, CAST('"session":"s1"' AS BLOB))`
+			// Its row begins with the stream's number, higher than that of its agent's stream.
+			v.exec(t, "DELETE FROM streams WHERE v = (SELECT max(v) FROM streams WHERE hex(substr(v, 49, 8)) = (SELECT printf('%016X', max(k))"+ofSession+"))")
+			v.exec(t, "DELETE"+ofSession)
+			v.exec(t, "DELETE FROM payloads WHERE k NOT IN (SELECT k FROM entries)")
 		}},
 		{"all entries deleted", "entry 0: not found in a log of 600 entries", func(t *testing.T, v *victim) {
 			v.exec(t, "DELETE FROM entries")
@@ -301,17 +306,22 @@ func TestAttacks(t *testing.T) {
 		{"stream head changed", "table streams", func(t *testing.T, v *victim) {
 			v.exec(t, "UPDATE streams SET v = CAST(substr(v, 1, 8) || x'0000000000000001' || substr(v, 17) AS BLOB) WHERE substr(v, 9, 8) > x'0000000000000010'")
 		}},
-		{"stream entry changed", "table stream_entries", func(t *testing.T, v *victim) {
-			v.exec(t, "UPDATE stream_entries SET v = x'0000000000000001' WHERE v = ?", key8(200))
+		{"link of a stream changed", "entry 200: its links are", func(t *testing.T, v *victim) {
+			v.link(t, 200, 0, 198)
 		}},
-		{"stream entry added", "table stream_entries", func(t *testing.T, v *victim) {
-			v.exec(t, "INSERT INTO stream_entries VALUES (x'00000000000000ff0000000000000001', x'0000000000000001')")
+		{"jump of a stream changed", "entry 200: its links are", func(t *testing.T, v *victim) {
+			v.link(t, 200, 8, 3)
 		}},
-		{"id deleted", "entry 123: its row in table ids", func(t *testing.T, v *victim) {
-			v.exec(t, "DELETE FROM ids WHERE substr(k, 9) = ?", key8(123))
+		{"link of a session changed", "entry 200: its links are", func(t *testing.T, v *victim) {
+			v.link(t, 200, 24, 2)
 		}},
-		{"id added", "table ids", func(t *testing.T, v *victim) {
-			v.exec(t, "INSERT INTO ids VALUES (x'00112233445566770000000000000001', x'')")
+		{"id hidden", "table ids", func(t *testing.T, v *victim) {
+			ids := v.value(t, "SELECT v FROM ids")
+			v.exec(t, "UPDATE ids SET v = ?", append(ids[:12*122:12*122], ids[12*123:]...))
+		}},
+		{"ids deleted", "table ids", func(t *testing.T, v *victim) { v.exec(t, "DELETE FROM ids WHERE substr(k, 9, 1) = x'01'") }},
+		{"ids added", "table ids", func(t *testing.T, v *victim) {
+			v.exec(t, "INSERT INTO ids SELECT CAST(x'01' || substr(k, 2) AS BLOB), v FROM ids")
 		}},
 		{"outcome deleted", "its row in table outcomes", func(t *testing.T, v *victim) { v.exec(t, "DELETE FROM outcomes") }},
 		{"outcome moved", "its row in table outcomes", func(t *testing.T, v *victim) {

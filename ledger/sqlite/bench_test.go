@@ -20,7 +20,7 @@ type load struct {
 }
 
 func newLoad() *load {
-	l := &load{entry: make([]byte, 1400), payload: make([]byte, 300), stream: make([]byte, 65)}
+	l := &load{entry: make([]byte, 1400), payload: make([]byte, 300), stream: make([]byte, 97)}
 	r := rand.NewChaCha8([32]byte{})
 	r.Read(l.entry)
 	r.Read(l.payload)
@@ -41,21 +41,19 @@ func (l *load) batch(w ledger.Writer, n int) (err error) {
 	}
 	puts(ledger.Heads, nil, l.entry)
 	for i := l.n; i < l.n+uint64(n); i++ {
-		leaf := sha256.Sum256(key8(i))
 		puts(ledger.Entries, key8(i), l.entry)
 		puts(ledger.Payloads, key8(i), l.payload)
 		agent, session := i%8, 8+i%64+i/4096*64 // 64 sessions at a time, 64 decisions each
 		for _, number := range []uint64{agent, session} {
 			id := sha256.Sum256(key8(number))
 			puts(ledger.Streams, id[:], l.stream)
-			puts(ledger.StreamEntries, append(key8(number), key8(i)...), key8(i))
 		}
-		puts(ledger.IDs, append(leaf[:8:8], key8(i)...), nil)
 		if i%2 == 0 {
 			puts(ledger.Calls, fmt.Appendf(key8(session), "none\x00call-%d", i), key8(i))
 		}
 		if i%256 == 255 {
 			puts(ledger.Tiles, append([]byte{0}, key8(i/256)...), make([]byte, 8192))
+			puts(ledger.IDs, append([]byte{0}, key8(i/256)...), make([]byte, 256*12))
 		}
 	}
 	l.n += uint64(n)

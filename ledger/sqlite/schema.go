@@ -194,7 +194,7 @@ func columns(t ledger.Table) string {
 	switch {
 	case t.Dense():
 		return " (k INTEGER PRIMARY KEY, v BLOB NOT NULL)"
-	case t == ledger.Meta, t == ledger.Heads, t == ledger.Tiles, t == ledger.Policies:
+	case t == ledger.Meta, t == ledger.Heads, t == ledger.Tiles, t == ledger.IDs, t == ledger.Policies:
 		return " (k BLOB NOT NULL UNIQUE, v BLOB NOT NULL)"
 	}
 	return " (k BLOB PRIMARY KEY NOT NULL, v BLOB NOT NULL) WITHOUT ROWID"
