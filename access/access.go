@@ -109,11 +109,10 @@ func (t *Tokens) List() ([]Token, error) {
 		return nil, nil
 	}
 	if err == nil {
-		if stamp := fmt.Sprint(st.ModTime().UnixNano(), st.Size()); stamp != t.stamp {
+		// After an error the stamp says nothing: the file may be as it was, and readable again.
+		if stamp := fmt.Sprint(st.ModTime().UnixNano(), st.Size()); stamp != t.stamp || t.err != nil {
 			t.tokens, err = load(t.path)
 			t.stamp = stamp
-		} else {
-			err = t.err
 		}
 	}
 	t.err = err
@@ -129,7 +128,10 @@ func load(path string) ([]Token, error) {
 	if err := json.Unmarshal(b, &all, json.RejectUnknownMembers(true)); err != nil {
 		return nil, fmt.Errorf("read tokens of %s: %w", path, err)
 	}
-	names := map[string]bool{}
+	if all == nil {
+		return nil, fmt.Errorf("read tokens of %s: it is null, no list", path)
+	}
+	names, hashes := map[string]bool{}, map[string]string{}
 	for i := range all {
 		if err := all[i].Check(); err != nil {
 			return nil, fmt.Errorf("read tokens of %s: token %d: %w", path, i+1, err)
@@ -142,6 +144,10 @@ func load(path string) ([]Token, error) {
 		if len(all[i].SHA256) != 64 || strings.Trim(all[i].SHA256, "0123456789abcdef") != "" {
 			return nil, fmt.Errorf("read tokens of %s: the hash of %s is not 64 hex digits", path, all[i].Name)
 		}
+		if other, ok := hashes[all[i].SHA256]; ok {
+			return nil, fmt.Errorf("read tokens of %s: %s and %s have the same token: whose it is cannot be said", path, other, all[i].Principal())
+		}
+		hashes[all[i].SHA256] = all[i].Principal()
 	}
 	return all, nil
 }
@@ -176,7 +182,7 @@ func (t *Tokens) Add(tok Token, write func(path string, content []byte) error) (
 		return "", err
 	}
 	secret, tok.SHA256 = New()
-	return secret, t.change(write, func(all []Token) ([]Token, error) {
+	err = t.change(write, func(all []Token) ([]Token, error) {
 		for i := range all {
 			if all[i].Principal() == tok.Principal() {
 				return nil, fmt.Errorf("%s has a token already: remove it first", tok.Principal())
@@ -184,6 +190,10 @@ func (t *Tokens) Add(tok Token, write func(path string, content []byte) error) (
 		}
 		return append(slices.Clone(all), tok), nil
 	})
+	if err != nil {
+		return "", err
+	}
+	return secret, nil
 }
 
 // Remove removes the token of a principal, such as "agent:build".
