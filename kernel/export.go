@@ -3,6 +3,7 @@ package kernel
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"iter"
 
@@ -44,6 +45,9 @@ func (k *Kernel) Export(ctx context.Context, w io.Writer, x Export) error {
 	})
 	if err != nil {
 		return coded(err)
+	}
+	if x.ConsistencyFrom > size {
+		return &Error{helm.NotFound, fmt.Errorf("the checkpoint that was kept is of %d entries, and the log has %d: it is older, or it was rolled back", x.ConsistencyFrom, size)}
 	}
 	s.StreamKey, s.Key = *k.log.StreamKey(), k.log.Signer()
 	s.Log = &packLog{ctx: ctx, log: k.log, size: size}

@@ -334,10 +334,10 @@ func (v *victim) attackHistory(t *testing.T) {
 	verify := []string{"verify", "--since-checkpoint", c.kept, export[4]}
 
 	c.must(t, export...)
-	if code, out := c.helm(t, "helm-ai-kernel", verify...); code == 0 || strings.Contains(out, "VERIFIED") {
+	if code, out := c.helm(t, "helm-ai-kernel", verify...); code != 3 || !strings.Contains(out, "[kept-newer]") {
 		t.Errorf("a log that is shorter than a kept receipt: exit %d: %s", code, out)
 	}
-	if code, out := c.helm(t, "helm-ai-kernel", append(export, "--since-checkpoint", c.kept)...); code != 1 || !strings.Contains(out, "size") {
+	if code, out := c.helm(t, "helm-ai-kernel", append(export, "--since-checkpoint", c.kept)...); code != 1 || !strings.Contains(out, "or it was rolled back") {
 		t.Errorf("export from a size that the log does not have: exit %d: %s", code, out)
 	}
 	for n := range v.last + 5 - c.half {
