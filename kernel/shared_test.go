@@ -1,238 +1,231 @@
 package kernel_test
 
 import (
-	"context"
-	"crypto/ed25519"
-	"encoding/hex"
-	"encoding/json"
-	"errors"
+	"crypto/sha256"
 	"fmt"
-	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/helm-ai-kernel/helm-ai-kernel"
 	"github.com/helm-ai-kernel/helm-ai-kernel/kernel"
 	"github.com/helm-ai-kernel/helm-ai-kernel/ledger"
-	"github.com/helm-ai-kernel/helm-ai-kernel/ledger/sqlite"
 	"github.com/helm-ai-kernel/helm-ai-kernel/policy"
 	"github.com/helm-ai-kernel/helm-ai-kernel/receipt"
 )
 
-// A site is one log on one SQLite file that any number of kernels open, each over
-// a store of its own, as processes do. When the test ends, the log is opened once
-// more and checked whole.
-type site struct {
-	t    testing.TB
-	opts ledger.Options
-	path string
-
-	mu  sync.Mutex
-	now time.Time // guarded by mu
+// TestApprovalAcrossProcesses: asked by one process, answered in another, put to
+// both at once: one of them allows, once.
+func TestApprovalAcrossProcesses(t *testing.T) {
+	s, a := enforcing(t)
+	b := s.kernel()
+	for round := range 5 {
+		c := transfer(1001 + round)
+		asked := escalates(t, a, c)
+		answers(t, b, asked.ID, true)
+		onlyOne(t, race(t, 16, c, a, b), asked)
+	}
 }
 
-func newSite(t testing.TB) *site {
-	dir := t.TempDir()
-	s := &site{t: t, path: filepath.Join(dir, "log.db"), now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
-	s.opts = ledger.Options{Key: ed25519.NewKeyFromSeed([]byte("0123456789abcdef0123456789abcdef")), Now: s.clock,
-		HighWater: filepath.Join(dir, "high-water"), Reserve: filepath.Join(dir, "reserve")}
-	store := s.store()
-	if err := ledger.Create(t.Context(), store, "helm.test/0123456789abcdef0123456789abcdef", s.opts); err != nil {
+// TestAskedAtOnceAcrossProcesses: the same call put to two processes at once opens
+// one approval, for which all wait.
+func TestAskedAtOnceAcrossProcesses(t *testing.T) {
+	s, a := enforcing(t)
+	b := s.kernel()
+	waits := map[string]int{}
+	for _, d := range race(t, 32, transfer(1001), a, b) {
+		if d.Verdict != helm.Escalate || d.Approval == nil {
+			t.Fatalf("entry %d is %s and waits for %+v", d.Index, d.Verdict, d.Approval)
+		}
+		waits[d.Approval.ID]++
+	}
+	if len(waits) != 1 {
+		t.Fatalf("%d approvals were opened: %v", len(waits), waits)
+	}
+}
+
+// TestCallIDAcrossProcesses: a repeat is one in whichever process it comes, at once
+// or later, and so is the end of the call.
+func TestCallIDAcrossProcesses(t *testing.T) {
+	s, a := enforcing(t)
+	b := s.kernel()
+	c := transfer(1)
+	c.CallID = "c1"
+	fresh := 0
+	var first *kernel.Decision
+	for _, d := range race(t, 16, c, a, b) {
+		if first != nil && d.Index != first.Index {
+			t.Fatalf("the call has the entries %d and %d", first.Index, d.Index)
+		}
+		if first = d; !d.Repeated {
+			fresh++
+		}
+	}
+	if fresh != 1 {
+		t.Fatalf("%d answers are not marked repeated", fresh)
+	}
+	if _, err := b.Report(t.Context(), kernel.Report{Decision: first.ID, Status: helm.OutcomeOK, Principal: c.Principal, Boundary: c.Boundary}); err != nil {
 		t.Fatal(err)
 	}
-	store.Close()
-	t.Cleanup(func() {
-		store := s.store()
-		defer store.Close()
-		log, err := ledger.Open(context.Background(), store, s.opts)
-		if err != nil {
-			t.Errorf("the log does not open again: %v", err)
-			return
-		}
-		if err := log.Check(context.Background(), nil); err != nil {
-			t.Errorf("the log does not check: %v", err)
-		}
-		if err := log.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return s
+	decides(t, a, c, helm.Deny, helm.CallAlreadyDone)
 }
 
-func (s *site) store() *sqlite.Store {
-	s.t.Helper()
-	store, err := sqlite.Open(s.path)
-	if err != nil {
-		s.t.Fatal(err)
+// TestFreezeAtOnceAcrossProcesses: one freeze is recorded, the others are told.
+func TestFreezeAtOnceAcrossProcesses(t *testing.T) {
+	s, a := enforcing(t)
+	ks := []*kernel.Kernel{a, s.kernel()}
+	errs := make([]error, 8)
+	var wg sync.WaitGroup
+	for i := range errs {
+		wg.Go(func() { _, errs[i] = ks[i%2].Freeze(t.Context(), fmt.Sprintf("operator:%d", i), "http", "at once") })
 	}
-	return store
-}
-
-// clock is the time that every kernel of the site sees. It goes on by set alone.
-func (s *site) clock() time.Time {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.now
-}
-
-func (s *site) set(t time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.now = t
-}
-
-// kernel opens the log as another process would.
-func (s *site) kernel() *kernel.Kernel {
-	s.t.Helper()
-	return s.kernelOver(s.store())
-}
-
-func (s *site) kernelOver(store ledger.Store) *kernel.Kernel {
-	s.t.Helper()
-	log, err := ledger.Open(context.Background(), store, s.opts)
-	if err != nil {
-		s.t.Fatal(err)
+	wg.Wait()
+	recorded := 0
+	for _, err := range errs {
+		if err == nil {
+			recorded++
+		} else {
+			wantCode(t, err, helm.Conflict)
+		}
 	}
-	s.t.Cleanup(func() {
-		log.Close()
-		store.Close()
-	})
-	return kernel.New(log, s.clock)
+	if recorded != 1 {
+		t.Fatalf("%d freezes were recorded", recorded)
+	}
 }
 
-// enforcing is a kernel of a new site, under payments(1, "enforce").
-func enforcing(t testing.TB) (*site, *kernel.Kernel) {
-	t.Helper()
+// TestPolicyAcrossProcesses: what one process activates is in force in the other
+// from its next decision on, out of the bytes in the store, and so is a policy that
+// comes back.
+func TestPolicyAcrossProcesses(t *testing.T) {
 	s := newSite(t)
-	k := s.kernel()
-	activate(t, k, payments(1, helm.Enforce))
-	return s, k
-}
-
-const expires = 15 * time.Minute // of what payments escalates
-
-// payments lets small transfers pass, asks about those over 1000 times the
-// version, and denies those over a million.
-func payments(version int, mode helm.Mode) *policy.Policy {
-	p, err := policy.Compile("payments.toml", fmt.Appendf(nil, `
-[policy]
-id = "payments"
-version = %d
-format = "helm.policy/v1"
-mode = %q
-
-[[tool]]
-name = "pay.transfer"
-args = { amount = "int", to = "string" }
-
-[[tool]]
-name = "pay.refund"
-args = { amount = "int", to = "string" }
-
-[[rule]]
-id = "small"
-verdict = "ALLOW"
-tools = ["pay.transfer", "pay.refund"]
-
-[[rule]]
-id = "large"
-verdict = "ESCALATE"
-reason = "PAYMENT_OVER_LIMIT"
-tools = ["pay.transfer", "pay.refund"]
-when = "args.amount > %d"
-approvers = { expires = "15m" }
-
-[[rule]]
-id = "huge"
-verdict = "DENY"
-reason = "PAYMENT_HUGE"
-tools = ["pay.transfer", "pay.refund"]
-when = "args.amount > 1000000"
-`, version, mode, 1000*version))
-	if err != nil {
-		panic(err)
+	a := s.kernel()
+	lax, strict := payments(2, helm.Enforce), payments(1, helm.Enforce)
+	activate(t, a, lax)
+	b := s.kernel()
+	decides(t, b, transfer(1500), helm.Allow, helm.AllowedByRule)
+	for range 2 {
+		activate(t, a, strict)
+		d := decides(t, b, transfer(1500), helm.Escalate, overLimit)
+		if got := underPolicy(t, d); got != strict.SHA256() {
+			t.Fatalf("entry %d names the policy %x, active is %x", d.Index, got, strict.SHA256())
+		}
+		activate(t, a, lax)
+		decides(t, b, transfer(1500), helm.Allow, helm.AllowedByRule)
 	}
-	return p
+	activate(t, a, payments(2, helm.Shadow))
+	if d := decides(t, b, transfer(2001), helm.Escalate, overLimit); d.Enforced {
+		t.Fatal("the other process still enforces")
+	}
 }
 
-func activate(t testing.TB, k *kernel.Kernel, p *policy.Policy) kernel.Recorded {
+func underPolicy(t testing.TB, d *kernel.Decision) receipt.Hash {
 	t.Helper()
-	r, err := k.Activate(context.Background(), p, "operator:o")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return r
+	return statement(t, d.Statement).Body.(*receipt.Decision).Policy.SHA256
 }
 
-func transfer(amount int) helm.Call {
-	return helm.Call{Agent: "agent.pay", Session: "s1", Tool: "pay.transfer", Principal: "agent:pay", Boundary: "http",
-		Arguments: json.RawMessage(fmt.Sprintf(`{"amount":%d,"to":"acct_9"}`, amount))}
-}
-
-// decides puts a call to a kernel, and fails the test unless the answer has that
-// verdict and code.
-func decides(t testing.TB, k *kernel.Kernel, c helm.Call, verdict helm.Verdict, code helm.Code) *kernel.Decision {
-	t.Helper()
-	d, err := k.Decide(context.Background(), c)
-	if err != nil {
-		t.Fatal(err)
+// TestPolicyReloadUnderLoad: while one process activates two policies in turn, each
+// decision of both is under the policy that the log shows active where it stands,
+// and is what that one says.
+func TestPolicyReloadUnderLoad(t *testing.T) {
+	s := newSite(t)
+	a, b := s.kernel(), s.kernel()
+	ps := []*policy.Policy{payments(1, helm.Enforce), payments(2, helm.Enforce)}
+	verdict := map[receipt.Hash]helm.Verdict{ps[0].SHA256(): helm.Escalate, ps[1].SHA256(): helm.Allow}
+	activate(t, a, ps[0])
+	var wg sync.WaitGroup
+	done := make(chan struct{})
+	for _, k := range []*kernel.Kernel{a, a, b, b} {
+		wg.Go(func() {
+			for {
+				if _, err := k.Decide(t.Context(), transfer(1500)); err != nil {
+					t.Error(err)
+					return
+				}
+				select {
+				case <-done:
+					return
+				default:
+				}
+			}
+		})
 	}
-	if d.Verdict != verdict || d.Reason.Code != code {
-		t.Fatalf("%s of %s: %s %s (%s), not %s %s", c.Tool, c.Arguments, d.Verdict, d.Reason.Code, d.Reason.Message, verdict, code)
+	for i := range 30 {
+		activate(t, a, ps[(i+1)%2])
 	}
-	return d
-}
-
-const overLimit helm.Code = "PAYMENT_OVER_LIMIT"
-
-// escalates puts a call that must open an approval of its own.
-func escalates(t testing.TB, k *kernel.Kernel, c helm.Call) *kernel.Decision {
-	t.Helper()
-	d := decides(t, k, c, helm.Escalate, overLimit)
-	if d.Approval == nil || d.Approval.ID != d.ID {
-		t.Fatalf("entry %d opens no approval of its own: it waits for %+v", d.Index, d.Approval)
-	}
-	return d
-}
-
-func answers(t testing.TB, k *kernel.Kernel, id string, approve bool) kernel.Recorded {
-	t.Helper()
-	r, err := k.Answer(context.Background(), kernel.Answer{ID: id, Approve: approve, Principal: "operator:o", Boundary: "http"})
+	close(done)
+	wg.Wait()
+	var active receipt.Hash
+	seen := map[helm.Verdict]int{}
+	err := a.Log().View(t.Context(), func(v *ledger.View) error {
+		for e, err := range v.Entries(0, v.Size()) {
+			if err != nil {
+				return err
+			}
+			switch body := statement(t, e.Statement).Body.(type) {
+			case *receipt.Policy:
+				active = body.Policy.SHA256
+			case *receipt.Decision:
+				seen[body.Verdict]++
+				if body.Policy.SHA256 != active || body.Verdict != verdict[active] {
+					return fmt.Errorf("entry %d is %s under %x, active is %x", e.Index, body.Verdict, body.Policy.SHA256, active)
+				}
+			}
+		}
+		return nil
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return r
+	if seen[helm.Allow] == 0 || seen[helm.Escalate] == 0 {
+		t.Fatalf("one policy decided nothing: %v", seen)
+	}
 }
 
-// used is the id of the approval that a decision's signed statement names, or "".
-func used(t testing.TB, d *kernel.Decision) string {
-	t.Helper()
-	st, err := receipt.ParseStatement(d.Statement)
+// TestActivateTwice: what is active already is not recorded again, by whichever
+// process.
+func TestActivateTwice(t *testing.T) {
+	s, a := enforcing(t)
+	b := s.kernel()
+	first := activate(t, b, payments(1, helm.Enforce))
+	if again := activate(t, a, payments(1, helm.Enforce)); !first.Repeated || !again.Repeated || again.Index != first.Index {
+		t.Fatalf("activated at %d, again at %d", first.Index, again.Index)
+	}
+}
+
+// TestNoPolicy: without one nothing is decided, and a file that is refused leaves
+// it so.
+func TestNoPolicy(t *testing.T) {
+	k := newSite(t).kernel()
+	_, err := k.Decide(t.Context(), transfer(1))
+	wantCode(t, err, helm.NotRecorded)
+	if k.Log().Size() != 1 {
+		t.Fatal("something was recorded")
+	}
+}
+
+// TestPolicyThatCannotBeRead: another process, of a version to come, activates
+// what this one cannot evaluate: it answers nothing until there is one that it can.
+func TestPolicyThatCannotBeRead(t *testing.T) {
+	s, k := enforcing(t)
+	src := []byte("[policy]\nid = \"payments\"\nversion = 9\nformat = \"helm.policy/v9\"\n")
+	sha := receipt.Hash(sha256.Sum256(src))
+	at, err := s.kernel().Log().Append(t.Context(), func(*ledger.View) (*ledger.Draft, error) {
+		return &ledger.Draft{Subject: receipt.Subject{Name: receipt.SubjectPolicy, SHA256: sha}, Policy: src, Body: &receipt.Policy{Principal: "operator:o",
+			Mode: helm.Enforce, Policy: receipt.PolicyRef{ID: "payments", Version: 9, SHA256: sha, Format: "helm.policy/v9", Engine: "to-come"}}}, nil
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	ref := st.Body.(*receipt.Decision).Approval
-	if ref == nil {
-		return ""
+	for _, k := range []*kernel.Kernel{k, s.kernel()} {
+		_, err := k.Decide(t.Context(), transfer(1))
+		wantCode(t, err, helm.NotRecorded)
+		if !strings.Contains(err.Error(), "not one that this version can evaluate") || k.Log().Err() != nil {
+			t.Fatalf("the error does not say why, or the log stopped: %v, %v", err, k.Log().Err())
+		}
 	}
-	return hex.EncodeToString(ref.ID[:])
-}
-
-// allowedBy fails the test unless the call is allowed by exactly that approval.
-func allowedBy(t testing.TB, k *kernel.Kernel, c helm.Call, escalation *kernel.Decision) *kernel.Decision {
-	t.Helper()
-	d := decides(t, k, c, helm.Allow, helm.Approved)
-	if got := used(t, d); got != escalation.ID {
-		t.Fatalf("entry %d names the approval %q, not %s", d.Index, got, escalation.ID)
+	r := activate(t, k, payments(1, helm.Enforce))
+	if r.Index != at.Index+1 {
+		t.Fatalf("%d entries were recorded meanwhile", r.Index-at.Index-1)
 	}
-	return d
-}
-
-func wantCode(t testing.TB, err error, code helm.Code) {
-	t.Helper()
-	var e *kernel.Error
-	if !errors.As(err, &e) || e.Code != code {
-		t.Fatalf("the error is %v (%T), not one with the code %s", err, err, code)
-	}
+	decides(t, k, transfer(1), helm.Allow, helm.AllowedByRule)
 }
