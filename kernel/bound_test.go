@@ -1,0 +1,73 @@
+package kernel_test
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/helm-ai-kernel/helm-ai-kernel"
+	"github.com/helm-ai-kernel/helm-ai-kernel/kernel"
+)
+
+// TestMaxOpenApprovals: of more calls at once than can wait, exactly as many wait,
+// over all agents and sessions and both processes. Room comes from a use and from
+// the end of their time, not from an answer.
+func TestMaxOpenApprovals(t *testing.T) {
+	s, a := enforcing(t)
+	b := s.kernel()
+	const more = 40
+	call := func(i int) helm.Call {
+		c := transfer(1001 + i)
+		c.Agent, c.Session = fmt.Sprintf("agent.%d", i%7), fmt.Sprintf("s%d", i%50)
+		return c
+	}
+	var mu sync.Mutex
+	var open, full []int
+	ids := map[int]*kernel.Decision{}
+	next := make(chan int)
+	var wg sync.WaitGroup
+	for w := range 64 {
+		wg.Go(func() {
+			for i := range next {
+				d, err := []*kernel.Kernel{a, b}[w%2].Decide(t.Context(), call(i))
+				mu.Lock()
+				switch {
+				case err != nil:
+					t.Error(err)
+				case d.Verdict == helm.Escalate:
+					open, ids[i] = append(open, i), d
+				case d.Verdict == helm.Deny && d.Reason.Code == helm.ApprovalsFull && d.Approval == nil:
+					full = append(full, i)
+				default:
+					t.Errorf("entry %d is %s %s and waits for %+v", d.Index, d.Verdict, d.Reason.Code, d.Approval)
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	for i := range kernel.MaxOpenApprovals + more {
+		next <- i
+	}
+	close(next)
+	wg.Wait()
+	if len(open) != kernel.MaxOpenApprovals || len(full) != more {
+		t.Fatalf("%d approvals are open, %d calls were denied", len(open), len(full))
+	}
+
+	// What is open can still be asked about, answered and used.
+	decides(t, b, call(open[0]), helm.Escalate, overLimit)
+	answers(t, b, ids[open[0]].ID, false)
+	answers(t, b, ids[open[1]].ID, true)
+	decides(t, a, call(full[0]), helm.Deny, helm.ApprovalsFull)
+	allowedBy(t, a, call(open[1]), ids[open[1]])
+	escalates(t, b, call(full[0]))
+	decides(t, a, call(full[1]), helm.Deny, helm.ApprovalsFull)
+
+	s.set(s.clock().Add(expires))
+	for _, i := range []int{full[1], open[0], open[1]} {
+		escalates(t, a, call(i))
+	}
+	if st, err := b.Status(t.Context()); err != nil || st.Counts.ApprovalsPending != 3 {
+		t.Fatalf("%d wait, %v", st.Counts.ApprovalsPending, err)
+	}
+}
