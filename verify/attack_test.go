@@ -401,7 +401,7 @@ var attacks = []attack{
 		}
 		tb.data[names[0]], tb.data[names[1]] = tb.data[names[1]], tb.data[names[0]]
 	}), 1, "file-digest"},
-	{"policy removed", holder(everything, func(t *testing.T, tb *tarball) { tb.remove(tb.names[1]) }), 1, "file-unlisted"},
+	{"policy removed", holder(everything, func(t *testing.T, tb *tarball) { tb.remove(tb.names[1]) }), 1, "file-missing"},
 	{"pack.json of a narrower pack", func(t *testing.T) ([]byte, verify.Options) {
 		l := packtest.New("narrow").Demo()
 		tb := open(t, l.Pack(receipt.Query{Agent: "agent.a"}, pack.Options{}))

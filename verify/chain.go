@@ -305,7 +305,7 @@ func (c *chain) passLeaf(l *leaf) {
 		of = "a second control stream"
 	}
 	if of != "" {
-		c.add(Completeness, Wrong, "entry-left-out", "entry %d, a %s, is of %s, and was left out of the pack", l.index, k, of).at(l.index, l.hash)
+		c.add(Completeness, Wrong, "entry-left-out", "entry %d (%s) is of %s, and was left out of the pack", l.index, k, of).at(l.index, l.hash)
 	}
 }
 

@@ -36,7 +36,7 @@ func Receipt(file, call []byte, o Options) (*Report, error) {
 	}
 	r.receiptSigner(rep, env, st, proof, o.Trust)
 	if r.wrong == 0 && rep.Key != "" {
-		about(r.add(Integrity, OK, "intact", "entry %d, a %s, is signed and in the log of %d entries", st.Index, st.Body.Kind(), at.Size))
+		about(r.add(Integrity, OK, "intact", "entry %d (%s) is signed and in the log of %d entries", st.Index, st.Body.Kind(), at.Size))
 	}
 	if call != nil {
 		if err := r.checkCall(st, call); err != nil {

@@ -201,24 +201,37 @@ func (v *verifier) conclude() {
 func (v *verifier) concludeIntegrity() {
 	before := v.wrong
 	var names []string
+	here := map[string]bool{}
 	for _, f := range v.files.Files {
 		if f.Name != pack.PackFile && f.Name != pack.Redaction {
 			names = append(names, f.Name)
+			here[f.Name] = true
 		}
 	}
-	for i, name := range names {
-		switch {
-		case i >= len(v.pack.Files) || v.pack.Files[i].Name != name:
+	listed := v.pack.Files
+	missing := func() {
+		v.add(Integrity, Wrong, "file-missing", "pack.json lists %.100q, which is not here at its place", listed[0].Name)
+		listed = listed[1:]
+	}
+	for _, name := range names {
+		for len(listed) > 0 && listed[0].Name != name && !here[listed[0].Name] {
+			missing()
+		}
+		if len(listed) == 0 || listed[0].Name != name {
 			v.add(Integrity, Wrong, "file-unlisted", "%s is not the file that pack.json lists at this place", name)
-		case v.pack.Files[i].SHA256 == v.digests[name]:
+			continue
+		}
+		switch {
+		case listed[0].SHA256 == v.digests[name]:
 		case name == pack.Payloads && v.redaction != nil: // its own digest is held below
 			v.add(Integrity, Info, "redacted", "redacted by a holder: %s is not the file that the kernel exported; what is open in it is still held to its commitments (%s)", name, v.redaction.Note)
 		default:
-			v.add(Integrity, Wrong, "file-digest", "%s is not the file that pack.json lists: its SHA-256 is %x, not %x", name, v.digests[name], v.pack.Files[i].SHA256)
+			v.add(Integrity, Wrong, "file-digest", "%s is not the file that pack.json lists: its SHA-256 is %x, not %x", name, v.digests[name], listed[0].SHA256)
 		}
+		listed = listed[1:]
 	}
-	if len(v.pack.Files) > len(names) {
-		v.add(Integrity, Wrong, "file-missing", "pack.json lists %d files before itself, %d are here", len(v.pack.Files), len(names))
+	for len(listed) > 0 {
+		missing()
 	}
 	if r := v.redaction; r != nil && r.Payloads != v.digests[pack.Payloads] {
 		v.add(Integrity, Wrong, "redaction", "redaction.json speaks of another payloads.jsonl")
