@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/ed25519"
 	"crypto/x509"
 	"database/sql"
@@ -14,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/helm-ai-kernel/helm-ai-kernel/receipt"
 )
@@ -58,7 +60,10 @@ args = { n = "int" }
 // helm runs one of the two programs, and returns its exit code and all that it printed.
 func (v *victim) helm(t *testing.T, program string, args ...string) (int, string) {
 	t.Helper()
-	cmd := exec.Command(filepath.Join(v.bin, program), args...)
+	// A serve that does not refuse would run for ever.
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, filepath.Join(v.bin, program), args...)
 	cmd.Env = append(os.Environ(), "HELM_HOME="+v.home)
 	out, err := cmd.CombinedOutput()
 	if e := (*exec.ExitError)(nil); err != nil && !errors.As(err, &e) {
@@ -201,6 +206,7 @@ func TestAttacks(t *testing.T) {
 	v := newVictim(t)
 	t.Run("log", v.attackLog)
 	t.Run("history", v.attackHistory)
+	t.Run("pack", v.attackPack)
 }
 
 // attackLog edits the closed log in the ways that its owner's enemy would. Whatever
