@@ -20,12 +20,22 @@ type faulty struct {
 	fault atomic.Pointer[fault] // nil: none
 }
 
-// A fault is how a commit fails: what became of the rows, and the error. after
-// says how many updates pass before it.
+// A fault is how commits fail: what became of the rows, and the error. after says
+// how many updates pass before it, once that it is of one update alone.
 type fault struct {
 	persisted bool
 	err       error
+	once      bool
 	after     atomic.Int64
+}
+
+// due reports whether the next update fails.
+func (f *fault) due() bool {
+	if f == nil {
+		return false
+	}
+	left := f.after.Add(-1)
+	return left == -1 || left < -1 && !f.once
 }
 
 var (
@@ -36,7 +46,7 @@ var (
 
 func (s *faulty) Update(ctx context.Context, write func(ledger.Writer) error) error {
 	f := s.fault.Load()
-	if f == nil || f.after.Add(-1) >= 0 {
+	if !f.due() {
 		return s.Store.Update(ctx, write)
 	}
 	err := s.Store.Update(ctx, func(w ledger.Writer) error {
