@@ -79,3 +79,44 @@ func TestCallIDFollowsItsApproval(t *testing.T) {
 		})
 	}
 }
+
+// TestCallIDForAnotherCall: a call_id that was used for another tool, arguments or
+// context is denied, allows nothing and uses up nothing, however often it comes. It
+// is the caller's own: the same one of another session or principal is another.
+func TestCallIDForAnotherCall(t *testing.T) {
+	_, k := enforcing(t)
+	c := transfer(1001)
+	c.CallID = "c1"
+	asked := escalates(t, k, c)
+	answers(t, k, asked.ID, true)
+	for name, change := range map[string]func(*helm.Call){
+		"one digit":    func(c *helm.Call) { c.Arguments = []byte(`{"amount":1000,"to":"acct_9"}`) },
+		"another tool": func(c *helm.Call) { c.Tool = "pay.refund" },
+		"a context":    func(c *helm.Call) { c.Context = []byte(`{}`) },
+	} {
+		other := c
+		change(&other)
+		for range 2 {
+			if d := decides(t, k, other, helm.Deny, helm.CallIDReused); d.Repeated || used(t, d) != "" {
+				t.Fatalf("%s: entry %d is repeated, or names an approval", name, d.Index)
+			}
+		}
+	}
+	for name, change := range map[string]func(*helm.Call){
+		"session":   func(c *helm.Call) { c.Session = "s2" },
+		"agent":     func(c *helm.Call) { c.Agent = "agent.other" },
+		"principal": func(c *helm.Call) { c.Principal = "agent:other" },
+	} {
+		other := transfer(7)
+		other.CallID = c.CallID
+		change(&other)
+		if d := decides(t, k, other, helm.Allow, helm.AllowedByRule); d.Repeated {
+			t.Fatalf("another %s was given entry %d again", name, d.Index)
+		}
+	}
+	rewritten := c
+	rewritten.Arguments = []byte(`{ "to":"acct_9", "amount":1001 }`)
+	if d := allowedBy(t, k, rewritten, asked); d.Repeated {
+		t.Fatal("the approval had been used")
+	}
+}
