@@ -7,6 +7,8 @@ import (
 
 	"github.com/helm-ai-kernel/helm-ai-kernel"
 	"github.com/helm-ai-kernel/helm-ai-kernel/kernel"
+	"github.com/helm-ai-kernel/helm-ai-kernel/ledger"
+	"github.com/helm-ai-kernel/helm-ai-kernel/receipt"
 )
 
 // TestMaxOpenApprovals: of more calls at once than can wait, exactly as many wait,
@@ -15,10 +17,11 @@ import (
 func TestMaxOpenApprovals(t *testing.T) {
 	s, a := enforcing(t)
 	b := s.kernel()
-	const more = 40
+	const room, calls = 20, 60
+	fill(t, a, escalates(t, a, transfer(2000)), kernel.MaxOpenApprovals-room-1)
 	call := func(i int) helm.Call {
 		c := transfer(1001 + i)
-		c.Agent, c.Session = fmt.Sprintf("agent.%d", i%7), fmt.Sprintf("s%d", i%50)
+		c.Agent, c.Session = fmt.Sprintf("agent.%d", i%7), fmt.Sprintf("s%d", i%5)
 		return c
 	}
 	var mu sync.Mutex
@@ -26,7 +29,7 @@ func TestMaxOpenApprovals(t *testing.T) {
 	ids := map[int]*kernel.Decision{}
 	next := make(chan int)
 	var wg sync.WaitGroup
-	for w := range 64 {
+	for w := range 16 {
 		wg.Go(func() {
 			for i := range next {
 				d, err := []*kernel.Kernel{a, b}[w%2].Decide(t.Context(), call(i))
@@ -45,13 +48,13 @@ func TestMaxOpenApprovals(t *testing.T) {
 			}
 		})
 	}
-	for i := range kernel.MaxOpenApprovals + more {
+	for i := range calls {
 		next <- i
 	}
 	close(next)
 	wg.Wait()
-	if len(open) != kernel.MaxOpenApprovals || len(full) != more {
-		t.Fatalf("%d approvals are open, %d calls were denied", len(open), len(full))
+	if len(open) != room || len(full) != calls-room {
+		t.Fatalf("%d approvals were opened, %d calls were denied", len(open), len(full))
 	}
 
 	// What is open can still be asked about, answered and used.
@@ -70,4 +73,25 @@ func TestMaxOpenApprovals(t *testing.T) {
 	if st, err := b.Status(t.Context()); err != nil || st.Counts.ApprovalsPending != 3 {
 		t.Fatalf("%d wait, %v", st.Counts.ApprovalsPending, err)
 	}
+}
+
+// fill opens n approvals like one that is open, each in a session of its own, by
+// the way that costs least.
+func fill(t testing.TB, k *kernel.Kernel, like *kernel.Decision, n int) {
+	t.Helper()
+	st := statement(t, like.Statement)
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() {
+			b := *st.Body.(*receipt.Decision)
+			b.Session = fmt.Sprintf("fill.%d", i)
+			_, err := k.Log().Append(t.Context(), func(*ledger.View) (*ledger.Draft, error) {
+				return &ledger.Draft{Agent: b.Agent, Session: b.Session, Subject: st.Subject, Body: &b}, nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
 }
