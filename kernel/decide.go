@@ -324,23 +324,21 @@ func (k *Kernel) escalate(v *ledger.View, in *input, active *policy.Policy, matc
 		if !a.Live(v.Now()) || a.Policy != hex.EncodeToString(sha[:]) {
 			continue
 		}
-		e, st, err := v.Statement(a.Escalation)
-		if err != nil {
-			return err
-		}
-		before := st.Body.(*receipt.Decision)
-		same, err := sameInput(v, a.Escalation, before, in)
-		if err != nil {
-			return err
-		}
-		if !same || before.Principal != in.Principal {
-			continue
-		}
-		d.body.Approval = &receipt.Ref{ID: e.Leaf, Index: e.Index}
 		p, err := v.Payload(a.Escalation)
 		if err != nil {
 			return err
 		}
+		if p == nil || !bytes.Equal(p.Value, in.value) { // before the statement: a comparison costs less than to parse one
+			continue
+		}
+		e, st, err := v.Statement(a.Escalation)
+		if err != nil {
+			return err
+		}
+		if before := st.Body.(*receipt.Decision); before.Tool != in.Tool || before.Principal != in.Principal {
+			continue
+		}
+		d.body.Approval = &receipt.Ref{ID: e.Leaf, Index: e.Index}
 		// The same secret gives the same commitment: a verifier sees, without the
 		// arguments, that this is the call that was asked about.
 		d.payload.Secret, d.commitment = p.Secret, st.Subject.SHA256
@@ -356,20 +354,21 @@ func (k *Kernel) escalate(v *ledger.View, in *input, active *policy.Policy, matc
 		}
 		return nil
 	}
-	if v.Counts().ApprovalsOpen >= MaxOpenApprovals {
-		live := 0
-		for a, err := range v.OpenApprovals("", "") {
+	live := v.Counts().ApprovalsOpen
+	if live >= MaxOpenApprovals {
+		for a, err := range v.OpenApprovals("", "") { // the expired ones come first
 			if err != nil {
 				return err
 			}
 			if a.Live(v.Now()) {
-				live++
+				break
 			}
+			live--
 		}
-		if live >= MaxOpenApprovals {
-			d.deny("kernel:approvals", helm.ApprovalsFull, fmt.Sprintf("%d approvals are open: no more than that can wait", live))
-			return nil
-		}
+	}
+	if live >= MaxOpenApprovals {
+		d.deny("kernel:approvals", helm.ApprovalsFull, fmt.Sprintf("%d approvals are open: no more than that can wait", live))
+		return nil
 	}
 	d.body.Escalation = open(active, matched, v.Now())
 	if n := len(d.body.Escalation.Requires); n > receipt.MaxRequirements {
