@@ -95,7 +95,6 @@ func (k *Kernel) repeated(ctx context.Context, rec Recorded) (*Decision, error) 
 	if err != nil {
 		return nil, coded(err)
 	}
-	rec.Time = st.Time
 	b := st.Body.(*receipt.Decision)
 	var opening receipt.Secret
 	var pending *PendingApproval

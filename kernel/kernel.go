@@ -71,11 +71,11 @@ func (k *Kernel) append(ctx context.Context, repeat *uint64, propose func(*ledge
 	switch {
 	case errors.Is(err, errRepeat):
 		err = k.log.View(ctx, func(v *ledger.View) error {
-			e, err := v.Entry(*repeat)
+			e, st, err := v.Statement(*repeat)
 			if err != nil {
 				return err
 			}
-			r = Recorded{Index: e.Index, ID: hex.EncodeToString(e.Leaf[:]), Repeated: true, Statement: e.Statement}
+			r = Recorded{Index: e.Index, ID: hex.EncodeToString(e.Leaf[:]), Time: st.Time, Repeated: true, Statement: e.Statement}
 			r.Receipt, err = v.ReceiptOf(e)
 			return err
 		})

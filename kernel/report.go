@@ -69,18 +69,21 @@ func (k *Kernel) Report(ctx context.Context, rep Report) (*Outcome, error) {
 		b := &receipt.Outcome{Agent: d.Agent, Session: d.Session, Principal: rep.Principal, Boundary: rep.Boundary, Tool: d.Tool,
 			Decision: receipt.Ref{ID: e.Leaf, Index: index}, Verdict: d.Verdict, Enforced: d.Enforced,
 			Status: rep.Status, DurationMicros: uint64(rep.Duration.Microseconds())}
-		out.Decision, out.Conflict = b.Decision, false
+		out.Decision, out.Conflict, out.Opening = b.Decision, false, receipt.Secret{}
+		if payload != nil {
+			out.Opening = payload.Secret
+		}
 		first, reported, err := v.Outcome(index)
 		if err != nil {
 			return nil, err
 		}
 		if reported {
-			same, ref, err := sameReport(v, first, b, payload)
+			same, ref, opening, err := sameReport(v, first, b, payload)
 			if err != nil {
 				return nil, err
 			}
 			if same {
-				repeat = first
+				repeat, out.Opening = first, opening
 				return nil, errRepeat
 			}
 			b.Conflict, out.Conflict = ref, true
@@ -96,9 +99,6 @@ func (k *Kernel) Report(ctx context.Context, rep Report) (*Outcome, error) {
 		return nil, err
 	}
 	out.Recorded = rec
-	if payload != nil && !rec.Repeated {
-		out.Opening = payload.Secret
-	}
 	return out, nil
 }
 
@@ -133,25 +133,27 @@ func findDecision(v *ledger.View, rep *Report) (uint64, error) {
 	return index, err
 }
 
-// sameReport reports whether the first report for a decision says the same.
-func sameReport(v *ledger.View, first uint64, b *receipt.Outcome, payload *ledger.Payload) (bool, *receipt.Ref, error) {
+// sameReport reports whether the first report for a decision says the same; then
+// the secret is the one that opens its result.
+func sameReport(v *ledger.View, first uint64, b *receipt.Outcome, payload *ledger.Payload) (bool, *receipt.Ref, receipt.Secret, error) {
+	var opening receipt.Secret
 	e, st, err := v.Statement(first)
 	if err != nil {
-		return false, nil, err
+		return false, nil, opening, err
 	}
 	before, ok := st.Body.(*receipt.Outcome)
 	if !ok {
-		return false, nil, fmt.Errorf("entry %d is a %s, not an outcome", first, st.Body.Kind())
+		return false, nil, opening, fmt.Errorf("entry %d is a %s, not an outcome", first, st.Body.Kind())
 	}
 	p, err := v.Payload(first)
 	if err != nil {
-		return false, nil, err
+		return false, nil, opening, err
 	}
 	same := before.Status == b.Status && before.DurationMicros == b.DurationMicros && (p == nil) == (payload == nil)
 	if same && p != nil {
-		same = bytes.Equal(p.Value, payload.Value)
+		same, opening = bytes.Equal(p.Value, payload.Value), p.Secret
 	}
-	return same, &receipt.Ref{ID: e.Leaf, Index: e.Index}, nil
+	return same, &receipt.Ref{ID: e.Leaf, Index: e.Index}, opening, nil
 }
 
 // An Answer is a person's answer to an ESCALATE, given with an operator's token.
