@@ -23,8 +23,9 @@ import (
 
 // Limits of the kernel.
 const (
-	MaxOpenApprovals = 1000             // over all sessions
-	IdleClose        = 30 * time.Minute // a session without an entry for so long is closed
+	MaxOpenApprovals = 1000                       // over all sessions
+	IdleClose        = 30 * time.Minute           // a session without an entry for so long is closed
+	MaxDuration      = 100 * 365 * 24 * time.Hour // of a call, as reported
 )
 
 // An Error is a refusal with a code that a caller can branch on. Nothing was

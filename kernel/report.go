@@ -38,8 +38,8 @@ func (k *Kernel) Report(ctx context.Context, rep Report) (*Outcome, error) {
 	if !rep.Status.Valid() {
 		return nil, refuse(helm.BadRequest, "the status %q is not ok, error, timeout or not_executed", rep.Status)
 	}
-	if rep.Duration < 0 {
-		return nil, refuse(helm.BadRequest, "the duration %s is negative", rep.Duration)
+	if rep.Duration < 0 || rep.Duration > MaxDuration {
+		return nil, refuse(helm.BadRequest, "the duration %s is negative or over a century", rep.Duration)
 	}
 	if len(rep.Result) > helm.MaxInputBytes {
 		return nil, refuse(helm.TooLarge, "the result has %d bytes: at most %d are allowed", len(rep.Result), helm.MaxInputBytes)

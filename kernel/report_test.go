@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"reflect"
 	"strings"
 	"testing"
@@ -140,6 +141,7 @@ func TestReportsThatCannotBe(t *testing.T) {
 		"no status":                  {func(r *kernel.Report) { r.Status = "" }, helm.BadRequest},
 		"an unknown status":          {func(r *kernel.Report) { r.Status = "OK" }, helm.BadRequest},
 		"a negative duration":        {func(r *kernel.Report) { r.Duration = -1 }, helm.BadRequest},
+		"a duration of ages":         {func(r *kernel.Report) { r.Duration = math.MaxInt64 }, helm.BadRequest},
 		"a result cut short":         {func(r *kernel.Report) { r.Result = json.RawMessage(`{"a":`) }, helm.BadRequest},
 		"an empty result":            {func(r *kernel.Report) { r.Result = json.RawMessage{} }, helm.BadRequest},
 		"a duplicate key":            {func(r *kernel.Report) { r.Result = json.RawMessage(`{"a":1,"a":1}`) }, helm.BadRequest},
@@ -159,5 +161,7 @@ func TestReportsThatCannotBe(t *testing.T) {
 			}
 		})
 	}
-	reports(t, k, ended(d, helm.OutcomeOK, `1`))
+	longest := ended(d, helm.OutcomeOK, `1`)
+	longest.Duration = kernel.MaxDuration
+	reports(t, k, longest)
 }

@@ -110,7 +110,7 @@ func (s *Server) outcome(w http.ResponseWriter, r *http.Request, c caller) error
 	if err := readJSON(w, r, &req); err != nil {
 		return err
 	}
-	if req.DurationMicros > uint64(1<<53)/1000 {
+	if req.DurationMicros > uint64(kernel.MaxDuration.Microseconds()) {
 		return refuse(helm.BadRequest, "duration_us is %d: that is more than a century", req.DurationMicros)
 	}
 	o, err := s.Kernel.Report(r.Context(), kernel.Report{Decision: req.Decision, Agent: req.Agent, Session: req.Session, CallID: req.CallID,
