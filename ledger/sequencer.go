@@ -103,6 +103,8 @@ type batch struct {
 	over    *overlay
 	head    *headRow
 	row     []byte // head, as a row
+
+	committed chan struct{} // closed when its commit has ended, well or not
 }
 
 // buildBatches builds one batch after the other from whatever waits.
@@ -127,14 +129,18 @@ func (l *Log) buildBatches() {
 			l.refuse(ps, err)
 			continue
 		}
+		b.committed = make(chan struct{})
 		l.idle.Add(1)
 		l.inFlight.Store(b)
 		l.commits <- b
 	}
 }
 
-// take waits for an entry and takes all that wait with it. It returns nil when the
-// log is closed and nothing waits.
+// take waits for entries and takes a batch of them, or returns nil when the log is
+// closed and nothing waits. Behind a batch that is being committed it waits for as
+// many, or for its end, and it leaves as many as it takes: callers that wait for
+// their answers would else all be in one batch, and nothing to build while that is
+// committed.
 func (l *Log) take() []*pending {
 	var ps []*pending
 	select {
@@ -142,7 +148,20 @@ func (l *Log) take() []*pending {
 		ps = append(ps, p)
 	case <-l.closing.Done():
 	}
-	for len(ps) < MaxBatch {
+	ahead := 0
+	if b := l.inFlight.Load(); b != nil {
+		ahead = len(b.pending)
+		for waits := len(ps) > 0; waits && len(ps) < ahead; {
+			select {
+			case p := <-l.queue:
+				ps = append(ps, p)
+			case <-b.committed:
+				ahead, waits = 0, false
+			}
+		}
+	}
+	size := min(max((ahead+len(ps)+len(l.queue)+1)/2, minHalved), MaxBatch)
+	for len(ps) < size {
 		select {
 		case p := <-l.queue:
 			ps = append(ps, p)
@@ -153,6 +172,10 @@ func (l *Log) take() []*pending {
 	}
 	return ps
 }
+
+// minHalved is the size from which batches are halved: the sync of a smaller one
+// costs more than building the other half meanwhile saves.
+const minHalved = 16
 
 // refuse answers entries that were not recorded.
 func (l *Log) refuse(ps []*pending, err error) {
@@ -424,6 +447,7 @@ func (l *Log) commitBatches() {
 	for b := range l.commits {
 		l.commit(b)
 		l.inFlight.CompareAndSwap(b, nil)
+		close(b.committed)
 		l.idle.Done()
 	}
 }
