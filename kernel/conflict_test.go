@@ -72,6 +72,19 @@ func TestReportsThatDiffer(t *testing.T) {
 	}
 }
 
+// TestResultComesLater: a report with a result differs from the first one without.
+func TestResultComesLater(t *testing.T) {
+	_, k := enforcing(t)
+	d := decides(t, k, transfer(1), helm.Allow, helm.AllowedByRule)
+	first := reports(t, k, ended(d, helm.OutcomeOK, ""))
+	for _, result := range []string{`null`, `1`} {
+		o := reports(t, k, ended(d, helm.OutcomeOK, result))
+		if b := statement(t, o.Statement).Body.(*receipt.Outcome); b.Conflict == nil || *b.Conflict != refOf(t, first.Recorded) {
+			t.Fatalf("the result %s is recorded as %+v", result, b)
+		}
+	}
+}
+
 // TestReportedAtOnce: of many reports at once, to two processes, one of each kind
 // that differs is the first, and the same is never recorded twice.
 func TestReportedAtOnce(t *testing.T) {
