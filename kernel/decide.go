@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"encoding/hex"
 	"fmt"
 	"slices"
 	"time"
@@ -309,18 +308,24 @@ func pendingStill(v *ledger.View, index uint64, before *receipt.Decision) (bool,
 	if before.Verdict == helm.Deny {
 		want = ledger.ApprovalRefused
 	}
-	return a.State == want && a.Live(v.Now()), nil
+	return a.State == want && a.Live(v.Now()) && !void(v, a), nil
+}
+
+// void reports whether another policy became active since the approval was opened.
+// That the old one is active again does not bring it back.
+func void(v *ledger.View, a *ledger.Approval) bool {
+	_, activation, _ := v.ActivePolicy()
+	return a.Escalation < activation
 }
 
 // escalate finds the approval that an ESCALATE on the same input opened under the
 // same policy, and uses it, or opens one.
 func (k *Kernel) escalate(v *ledger.View, in *input, active *policy.Policy, matched []policy.Match, d *decided) error {
-	sha := active.SHA256()
 	for a, err := range v.OpenApprovals(in.Agent, in.Session) {
 		if err != nil {
 			return err
 		}
-		if !a.Live(v.Now()) || a.Policy != hex.EncodeToString(sha[:]) {
+		if !a.Live(v.Now()) || void(v, a) || a.State != ledger.ApprovalRefused && !covers(a, matched) {
 			continue
 		}
 		p, err := v.Payload(a.Escalation)
@@ -375,6 +380,15 @@ func (k *Kernel) escalate(v *ledger.View, in *input, active *policy.Policy, matc
 		d.deny("kernel:approvals", helm.ApprovalsFull, fmt.Sprintf("%d rules want to be satisfied: no more than %d can", n, receipt.MaxRequirements))
 	}
 	return nil
+}
+
+// covers reports whether the approval answers every rule that asks now. A rule that
+// looks at the time or the boundary may ask now and not have asked then.
+func covers(a *ledger.Approval, matched []policy.Match) bool {
+	return !slices.ContainsFunc(matched, func(m policy.Match) bool {
+		return m.Verdict == helm.Escalate &&
+			!slices.ContainsFunc(a.Requires, func(r receipt.Requirement) bool { return r.Rule == m.Rule })
+	})
 }
 
 // open is what answers an ESCALATE: every matched ESCALATE rule must be satisfied,

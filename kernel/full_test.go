@@ -67,7 +67,9 @@ func TestDiskFull(t *testing.T) {
 	if st, err := os.Stat(s.opts.Reserve); err != nil || st.Size() != ledger.ReserveBytes {
 		t.Fatalf("a restart makes no new reserve: %v", err)
 	}
-	allowedBy(t, again, transfer(1001), asked)
+	anew := escalates(t, again, transfer(1001)) // shadow mode was another policy
+	answers(t, again, anew.ID, true)
+	allowedBy(t, again, transfer(1001), anew)
 	decides(t, again, repeat, helm.Deny, helm.CallAlreadyDone)
 	decides(t, k, transfer(1), helm.Deny, helm.DiskFull) // the old process does not recover by itself
 }

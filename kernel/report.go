@@ -206,13 +206,12 @@ func (k *Kernel) Answer(ctx context.Context, ans Answer) (Recorded, error) {
 
 // answerable returns an error unless the approval waits for an answer.
 func answerable(v *ledger.View, a *ledger.Approval) error {
-	active, _, _ := v.ActivePolicy()
 	switch {
 	case a.State != ledger.ApprovalPending:
 		return refuse(helm.Conflict, "the approval is %s already", a.State)
 	case !a.Live(v.Now()):
 		return refuse(helm.Conflict, "the approval expired at %s", receipt.FormatTime(a.Expires))
-	case a.Policy != fmt.Sprintf("%x", active):
+	case void(v, a):
 		return refuse(helm.Conflict, "another policy is active since the call was escalated: it must be decided again")
 	}
 	return nil
@@ -225,7 +224,7 @@ type Waiting struct {
 	Decision  *receipt.Decision
 	Input     json.RawMessage // {"arguments":...,"context":...}, or nil after erasure
 	InputHash receipt.Hash    // the commitment
-	Void      bool            // it can no longer be answered or used: expired, or another policy is active
+	Void      bool            // it can no longer be answered or used: expired, or another policy was activated
 }
 
 // Approvals are the calls that wait for an answer, the earliest expiry first. With
@@ -234,7 +233,6 @@ type Waiting struct {
 func (k *Kernel) Approvals(ctx context.Context, all bool) ([]Waiting, error) {
 	var out []Waiting
 	err := k.log.View(ctx, func(v *ledger.View) error {
-		active, _, _ := v.ActivePolicy()
 		for a, err := range v.OpenApprovals("", "") {
 			if err != nil {
 				return err
@@ -243,7 +241,7 @@ func (k *Kernel) Approvals(ctx context.Context, all bool) ([]Waiting, error) {
 			if err != nil {
 				return err
 			}
-			w.Void = !a.Live(k.now()) || a.Policy != fmt.Sprintf("%x", active)
+			w.Void = !a.Live(k.now()) || void(v, a)
 			if all || !w.Void && w.State == ledger.ApprovalPending {
 				out = append(out, *w)
 			}
@@ -264,9 +262,8 @@ func (k *Kernel) Approval(ctx context.Context, id string) (w *Waiting, err error
 		if err != nil {
 			return err
 		}
-		active, _, _ := v.ActivePolicy()
 		if w, err = waiting(v, a); err == nil {
-			w.Void = !a.Live(k.now()) || a.Policy != fmt.Sprintf("%x", active)
+			w.Void = !a.Live(k.now()) || void(v, a)
 		}
 		return err
 	})

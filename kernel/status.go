@@ -86,7 +86,7 @@ func (k *Kernel) Status(ctx context.Context) (*Status, error) {
 			if err != nil {
 				return err
 			}
-			if a.State == ledger.ApprovalPending && a.Live(k.now()) && a.Policy == hex.EncodeToString(sha[:]) {
+			if a.State == ledger.ApprovalPending && a.Live(k.now()) && !void(v, a) {
 				s.Counts.ApprovalsPending++
 			}
 		}
