@@ -36,8 +36,12 @@ const (
 type Token struct {
 	Name   string `json:"name"`
 	Role   Role   `json:"role"`
-	Agent  string `json:"agent,omitempty"` // the agent that an agent's token speaks for
-	SHA256 string `json:"sha256"`
+	Agent  string `json:"agent,omitempty"`  // the agent that an agent's token speaks for
+	SHA256 string `json:"sha256,omitempty"` // "" of one that was taken back
+
+	// An agent's token that was taken back stays listed: else taking back the last one
+	// would let agents in without any.
+	Revoked bool `json:"revoked,omitempty"`
 }
 
 // Principal is what receipts call the holder of the token.
@@ -141,6 +145,12 @@ func load(path string) ([]Token, error) {
 		} else {
 			names[p] = true
 		}
+		if all[i].Revoked {
+			if all[i].SHA256 != "" {
+				return nil, fmt.Errorf("read tokens of %s: %s is revoked and has a hash", path, all[i].Principal())
+			}
+			continue
+		}
 		if len(all[i].SHA256) != 64 || strings.Trim(all[i].SHA256, "0123456789abcdef") != "" {
 			return nil, fmt.Errorf("read tokens of %s: the hash of %s is not 64 hex digits", path, all[i].Name)
 		}
@@ -169,7 +179,7 @@ func (t *Tokens) Find(secret string) (*Token, error) {
 	return found, nil
 }
 
-// HasAgents reports whether an agent has a token. Then every agent needs one.
+// HasAgents reports whether an agent has or had a token. Then every agent needs one.
 func (t *Tokens) HasAgents() (bool, error) {
 	all, err := t.List()
 	return slices.ContainsFunc(all, func(t Token) bool { return t.Role == Agent }), err
@@ -183,12 +193,13 @@ func (t *Tokens) Add(tok Token, write func(path string, content []byte) error) (
 	}
 	secret, tok.SHA256 = New()
 	err = t.change(write, func(all []Token) ([]Token, error) {
+		all = slices.DeleteFunc(slices.Clone(all), func(t Token) bool { return t.Revoked && t.Principal() == tok.Principal() })
 		for i := range all {
 			if all[i].Principal() == tok.Principal() {
 				return nil, fmt.Errorf("%s has a token already: remove it first", tok.Principal())
 			}
 		}
-		return append(slices.Clone(all), tok), nil
+		return append(all, tok), nil
 	})
 	if err != nil {
 		return "", err
@@ -199,10 +210,15 @@ func (t *Tokens) Add(tok Token, write func(path string, content []byte) error) (
 // Remove removes the token of a principal, such as "agent:build".
 func (t *Tokens) Remove(principal string, write func(path string, content []byte) error) error {
 	return t.change(write, func(all []Token) ([]Token, error) {
-		left := slices.DeleteFunc(slices.Clone(all), func(t Token) bool { return t.Principal() == principal })
-		if len(left) == len(all) {
+		i := slices.IndexFunc(all, func(t Token) bool { return t.Principal() == principal && !t.Revoked })
+		if i < 0 {
 			return nil, fmt.Errorf("there is no token of %s", principal)
 		}
+		left := slices.Clone(all)
+		if left[i].Role != Agent {
+			return slices.Delete(left, i, i+1), nil
+		}
+		left[i].SHA256, left[i].Revoked = "", true
 		return left, nil
 	})
 }

@@ -188,8 +188,15 @@ func TestRevoked(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if all, err := tokens.List(); len(all) != 0 || err != nil {
+		all, err := tokens.List()
+		if err != nil || len(all) != 1 || all[0] != (access.Token{Name: "ci", Role: access.Agent, Agent: "a", Revoked: true}) {
 			t.Errorf("after the last was taken back: %v, %v", all, err)
+		}
+		if has, err := tokens.HasAgents(); !has || err != nil {
+			t.Errorf("taking back the last agent's token lets agents in without one: %t, %v", has, err)
+		}
+		if got := find(t, tokens, ""); got != "" {
+			t.Errorf("no token is %s", got)
 		}
 	})
 }

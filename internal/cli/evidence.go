@@ -238,8 +238,8 @@ newest copy back, or keep the old one to read and begin a new log with "log new"
 
 // newLog moves the old log away and makes a new one.
 func (a *app) newLog(ctx context.Context, h *home) error {
-	if s, err := h.readServer(); err == nil {
-		return fmt.Errorf("a server of this home runs at %s (pid %d): stop it first. If it does not run any more, remove %s", s.Address, s.PID, h.serverFile())
+	if err := h.unused(); err != nil {
+		return err
 	}
 	db, err := h.database()
 	if err != nil {
@@ -279,8 +279,8 @@ func (a *app) newLog(ctx context.Context, h *home) error {
 
 // restore checks a backup against key and high-water file and puts it in place.
 func (a *app) restore(ctx context.Context, h *home, file string) error {
-	if s, err := h.readServer(); err == nil {
-		return fmt.Errorf("a server of this home runs at %s (pid %d): stop it first. If it does not run any more, remove %s", s.Address, s.PID, h.serverFile())
+	if err := h.unused(); err != nil {
+		return err
 	}
 	if _, err := os.Stat(file); err != nil {
 		return err

@@ -225,6 +225,25 @@ func (h *home) readServer() (s serverFile, err error) {
 	return s, err
 }
 
+// unused returns an error where a process works on this home's log. server.json
+// names one server, and another process may have the database open without it.
+func (h *home) unused() error {
+	if s, err := h.readServer(); err == nil {
+		return fmt.Errorf("a server of this home runs at %s (pid %d): stop it first. If it does not run any more, remove %s", s.Address, s.PID, h.serverFile())
+	}
+	db, err := h.database()
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(db); err != nil {
+		return nil // nothing to be moved or replaced
+	}
+	if sqlite.InUse(db) {
+		return fmt.Errorf("another process has %s open: stop it first", db)
+	}
+	return nil
+}
+
 // readToken reads a file that holds one token.
 func readToken(path string) (string, error) {
 	b, err := os.ReadFile(path)

@@ -265,11 +265,15 @@ func (a *app) tokensCmd() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		rows := [][]string{{"PRINCIPAL", "AGENT"}}
-		out := []map[string]string{}
+		rows := [][]string{{"PRINCIPAL", "AGENT", ""}}
+		out := []map[string]any{}
 		for _, t := range all {
-			rows = append(rows, []string{t.Principal(), t.Agent})
-			out = append(out, map[string]string{"principal": t.Principal(), "role": string(t.Role), "name": t.Name, "agent": t.Agent})
+			state := ""
+			if t.Revoked {
+				state = "revoked"
+			}
+			rows = append(rows, []string{t.Principal(), t.Agent, state})
+			out = append(out, map[string]any{"principal": t.Principal(), "role": string(t.Role), "name": t.Name, "agent": t.Agent, "revoked": t.Revoked})
 		}
 		if a.json {
 			return a.printJSON(map[string]any{"tokens": out})

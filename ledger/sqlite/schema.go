@@ -45,6 +45,18 @@ func Open(path string) (*Store, error) {
 	return s, nil
 }
 
+// InUse reports whether a process, also this one, has the database open: only
+// then does SQLite hold on to its write-ahead log. One that it cannot read is not.
+func InUse(path string) bool {
+	c, err := connect(path, "rw", []string{"busy_timeout = 100"})
+	if err != nil {
+		return code(err) == sqlite3.SQLITE_BUSY
+	}
+	defer c.close()
+	_, err = c.row(context.Background(), "PRAGMA journal_mode = DELETE")
+	return code(err) == sqlite3.SQLITE_BUSY
+}
+
 func open(path string) (*Store, error) {
 	// fdatasync is all that a commit needs, and half of what fsync costs. Where the
 	// system has none, SQLite goes on with what it has.
