@@ -87,6 +87,22 @@ func (k *Kernel) append(ctx context.Context, repeat *uint64, propose func(*ledge
 	return r, coded(err)
 }
 
+// insist is append for what a person or the kernel itself has to say: where too many
+// calls wait it waits for room, so that no flood of calls keeps a freeze out.
+func (k *Kernel) insist(ctx context.Context, repeat *uint64, propose func(*ledger.View) (*ledger.Draft, error)) (Recorded, error) {
+	for {
+		r, err := k.append(ctx, repeat, propose)
+		if !errors.Is(err, ledger.ErrOverloaded) {
+			return r, err
+		}
+		select {
+		case <-time.After(time.Millisecond):
+		case <-ctx.Done():
+			return r, err
+		}
+	}
+}
+
 // coded gives an error of the ledger the code that callers know.
 func coded(err error) error {
 	var e *Error
@@ -119,7 +135,7 @@ type Recorded struct {
 func (k *Kernel) Activate(ctx context.Context, p *policy.Policy, principal string) (Recorded, error) {
 	var repeat uint64
 	sha := receipt.Hash(p.SHA256())
-	r, err := k.append(ctx, &repeat, func(v *ledger.View) (*ledger.Draft, error) {
+	r, err := k.insist(ctx, &repeat, func(v *ledger.View) (*ledger.Draft, error) {
 		if active, index, _ := v.ActivePolicy(); active == sha && index != 0 {
 			repeat = index
 			return nil, errRepeat
@@ -194,7 +210,7 @@ func (k *Kernel) freeze(ctx context.Context, on bool, reason string, body receip
 	if reason == "" || len(reason) > receipt.MaxReasonBytes {
 		return Recorded{}, refuse(helm.BadRequest, "a reason of 1 to %d bytes is needed", receipt.MaxReasonBytes)
 	}
-	return k.append(ctx, nil, func(v *ledger.View) (*ledger.Draft, error) {
+	return k.insist(ctx, nil, func(v *ledger.View) (*ledger.Draft, error) {
 		if at := v.Frozen(); on && at != 0 {
 			return nil, refuse(helm.Conflict, "the boundary is frozen already, since entry %d", at)
 		} else if !on && at == 0 {
@@ -206,7 +222,7 @@ func (k *Kernel) freeze(ctx context.Context, on bool, reason string, body receip
 
 // Boundary records the start or stop of a way by which agents reach the kernel.
 func (k *Kernel) Boundary(ctx context.Context, principal, boundary, event, covers string) (Recorded, error) {
-	return k.append(ctx, nil, func(*ledger.View) (*ledger.Draft, error) {
+	return k.insist(ctx, nil, func(*ledger.View) (*ledger.Draft, error) {
 		return &ledger.Draft{Subject: k.log.GenesisSubject(),
 			Body: &receipt.Boundary{Principal: principal, Boundary: boundary, Event: event, Covers: covers}}, nil
 	})

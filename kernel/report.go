@@ -165,7 +165,7 @@ type Answer struct {
 
 // Answer records an answer to an ESCALATE.
 func (k *Kernel) Answer(ctx context.Context, ans Answer) (Recorded, error) {
-	return k.append(ctx, nil, func(v *ledger.View) (*ledger.Draft, error) {
+	return k.insist(ctx, nil, func(v *ledger.View) (*ledger.Draft, error) {
 		index, err := v.ParseID(ans.ID)
 		if err != nil {
 			return nil, err

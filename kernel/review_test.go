@@ -1,11 +1,15 @@
 package kernel_test
 
 import (
+	"context"
+	"errors"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/helm-ai-kernel/helm-ai-kernel"
 	"github.com/helm-ai-kernel/helm-ai-kernel/kernel"
+	"github.com/helm-ai-kernel/helm-ai-kernel/ledger"
 	"github.com/helm-ai-kernel/helm-ai-kernel/policy"
 )
 
@@ -76,4 +80,45 @@ func TestPolicyThereAndBack(t *testing.T) {
 	if st, err := k.Status(t.Context()); err != nil || st.Counts.ApprovalsPending != 1 {
 		t.Fatalf("%+v, %v: one is pending", st.Counts, err)
 	}
+}
+
+// A flood of calls keeps no freeze out: it waits for room where a call is refused.
+func TestFreezeBehindAFullQueue(t *testing.T) {
+	_, k := enforcing(t)
+	release, blocked := make(chan struct{}), make(chan struct{})
+	var once, flood = sync.Once{}, sync.WaitGroup{}
+	wait := func(*ledger.View) (*ledger.Draft, error) {
+		once.Do(func() { close(blocked) })
+		<-release
+		return nil, errors.New("nothing to record")
+	}
+	flood.Go(func() { k.Log().Append(context.Background(), wait) })
+	<-blocked
+	for range ledger.MaxQueue {
+		flood.Go(func() { k.Log().Append(context.Background(), wait) })
+	}
+	for {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		_, err := k.Decide(ctx, transfer(1))
+		cancel()
+		if e := (*kernel.Error)(nil); errors.As(err, &e) && e.Code == helm.Overloaded {
+			break
+		}
+	}
+	frozen := make(chan error)
+	go func() {
+		_, err := k.Freeze(t.Context(), "operator:o", "http", "a flood")
+		frozen <- err
+	}()
+	select {
+	case err := <-frozen:
+		t.Fatalf("the freeze did not wait: %v", err)
+	case <-time.After(50 * time.Millisecond):
+	}
+	close(release)
+	if err := <-frozen; err != nil {
+		t.Fatal(err)
+	}
+	flood.Wait()
+	decides(t, k, transfer(1), helm.Deny, helm.Frozen)
 }
