@@ -270,6 +270,9 @@ func (a *app) newLog(ctx context.Context, h *home) error {
 	}
 	defer store.Close()
 	defer log.Close()
+	if err := h.furnish(log); err != nil {
+		return err
+	}
 	if moved > 0 {
 		a.printf("the old log is in %s\n", old)
 	}

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"time"
 
@@ -107,26 +108,28 @@ func (h *home) whole(db string) (missing, present []string) {
 	return missing, present
 }
 
-// openOrCreate opens the log, or makes one on the very first start.
-func (h *home) openOrCreate(ctx context.Context, auditFor time.Duration) (*ledger.Log, *sqlite.Store, bool, error) {
-	log, store, err := h.open(ctx, auditFor)
-	if !errors.Is(err, errNoLog) {
-		return log, store, false, err
-	}
-	if err := h.create(ctx); err != nil {
-		return nil, nil, false, err
-	}
+// openOrCreate opens the log, or makes one on the very first start. The trust file
+// and the operator's token are there when it returns.
+func (h *home) openOrCreate(ctx context.Context, auditFor time.Duration) (log *ledger.Log, store *sqlite.Store, created bool, err error) {
 	log, store, err = h.open(ctx, auditFor)
-	return log, store, true, err
+	if created = errors.Is(err, errNoLog); created {
+		if err = h.create(ctx); err == nil {
+			log, store, err = h.open(ctx, auditFor)
+		}
+	}
+	if err != nil {
+		return nil, nil, created, err
+	}
+	return log, store, created, h.furnish(log)
 }
 
-// create makes key, log, high-water file, trust file and operator's token. The key
-// comes first, and only where there is none: of two processes one goes on.
+// create makes key, log and high-water file. The key comes first, and only where
+// there is none: of two processes one goes on.
 func (h *home) create(ctx context.Context) error {
 	if err := os.MkdirAll(h.dir, 0o700); err != nil {
 		return fmt.Errorf("create home: %w", err)
 	}
-	pub, key, err := ed25519.GenerateKey(nil)
+	_, key, err := ed25519.GenerateKey(nil)
 	if err != nil {
 		return err
 	}
@@ -142,20 +145,35 @@ func (h *home) create(ctx context.Context) error {
 		return err
 	}
 	defer store.Close()
-	origin := ledger.NewOrigin("helm.local")
-	if err := ledger.Create(ctx, store, origin, h.options(key, 0)); err != nil {
-		return err
-	}
+	return ledger.Create(ctx, store, ledger.NewOrigin("helm.local"), h.options(key, 0))
+}
+
+// furnish makes the trust file and the operator's token where they are missing.
+// Neither is evidence: to take the operator's token away and start again is to
+// change it.
+func (h *home) furnish(log *ledger.Log) error {
 	trust := "# Who signs the log of this machine (C2SP tlog-policy). Written by serve.\n" +
-		"log " + receipt.VKey(origin, pub) + "\nquorum none\n"
-	if err := ledger.WriteFile(h.trust(), []byte(trust)); err != nil {
-		return fmt.Errorf("write trust file: %w", err)
-	}
-	if _, err := os.Stat(h.operatorToken()); errors.Is(err, fs.ErrNotExist) {
-		token, _ := access.New()
-		if err := ledger.WriteFile(h.operatorToken(), []byte(token+"\n")); err != nil {
-			return fmt.Errorf("write operator's token: %w", err)
+		"log " + receipt.VKey(log.Origin(), log.Key()) + "\nquorum none\n"
+	token, _ := access.New()
+	for path, content := range map[string]string{h.trust(): trust, h.operatorToken(): token + "\n"} {
+		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+			continue
 		}
+		if err := ledger.WriteFile(path, []byte(content)); err != nil {
+			return fmt.Errorf("write %s: %w", path, err)
+		}
+	}
+	return nil
+}
+
+// private returns an error if others than the owner may read or change a file.
+func private(what, path string) error {
+	st, err := os.Stat(path)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", what, err)
+	}
+	if perm := st.Mode().Perm(); perm&0o077 != 0 && runtime.GOOS != "windows" { // which has no such bits
+		return fmt.Errorf("the %s %s can be read or changed by others (mode %04o): chmod 600 it", what, path, perm)
 	}
 	return nil
 }
@@ -180,12 +198,8 @@ func writeKey(path string, key ed25519.PrivateKey) error {
 }
 
 func readKey(path string) (ed25519.PrivateKey, error) {
-	st, err := os.Stat(path)
-	if err != nil {
-		return nil, fmt.Errorf("read key: %w", err)
-	}
-	if st.Mode().Perm()&0o077 != 0 && st.Mode().Perm() != 0o666 { // Windows has no such bits
-		return nil, fmt.Errorf("the key %s can be read by others (mode %04o): chmod 600 it", path, st.Mode().Perm())
+	if err := private("key", path); err != nil {
+		return nil, err
 	}
 	b, err := os.ReadFile(path)
 	if err != nil {

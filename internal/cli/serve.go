@@ -144,6 +144,9 @@ func (s *server) start(ctx context.Context) error {
 	if _, err = s.kernel.Activate(ctx, pol, starter); err != nil {
 		return fmt.Errorf("activate the policy: %w", err)
 	}
+	if err := private("operator's token", c.home.operatorToken()); err != nil {
+		return err
+	}
 	operator, err := readToken(c.home.operatorToken())
 	if err != nil {
 		return err
