@@ -146,9 +146,11 @@ func copyHome(t *testing.T, from, to string) {
 	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
 		t.Fatal(err)
 	}
-	// CopyFS makes what the umask leaves, and a key that others can read is refused.
-	if err := os.Chmod(filepath.Join(to, "key.pem"), 0o600); err != nil {
-		t.Fatal(err)
+	// CopyFS makes what the umask leaves, and secrets that others can read are refused.
+	for _, secret := range []string{"key.pem", "operator.token"} {
+		if err := os.Chmod(filepath.Join(to, secret), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
