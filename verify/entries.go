@@ -39,10 +39,18 @@ type item struct {
 
 var errSignature = errors.New("its signature is not by the log's key")
 
+// A signer is the key in force and its id.
+type signer struct {
+	key ed25519.PublicKey
+	id  string
+}
+
+func newSigner(key ed25519.PublicKey) *signer { return &signer{key, receipt.KeyID(key)} }
+
 // check verifies the signature, parses what it signs, and derives from it what
 // can be derived: leaf and stream ids. Nothing else is looked at.
-func (it *item) check(key ed25519.PublicKey, sKey *receipt.StreamKey) {
-	it.key, it.st, it.err = key, nil, nil
+func (sg *signer) check(it *item, sKey *receipt.StreamKey) {
+	it.key, it.st, it.err = sg.key, nil, nil
 	if it.env == nil {
 		if it.env, it.err = receipt.ParseEnvelope(it.line); it.err != nil {
 			return
@@ -52,8 +60,7 @@ func (it *item) check(key ed25519.PublicKey, sKey *receipt.StreamKey) {
 			return
 		}
 	}
-	s := &it.env.Signatures[0]
-	if s.KeyID != receipt.KeyID(key) || !s.Verify(key, it.env.Payload) {
+	if s := &it.env.Signatures[0]; s.KeyID != sg.id || !s.Verify(sg.key, it.env.Payload) {
 		it.err = errSignature
 		return
 	}
@@ -186,49 +193,125 @@ func (v *verifier) digestNodes() error {
 type walk struct {
 	*verifier
 	leaves  *leafReader
-	items   []item
 	pending []byte // the next line of payloads.jsonl
 	done    bool   // there is no further payload
 }
 
+// run takes the entries, chunk by chunk: the next one is read and checked while this
+// one is given its place.
 func (w *walk) run(entries, payloads *stream) error {
-	for !w.stopped {
-		n, err := w.read(entries)
-		if err != nil || n == 0 {
+	r := &entryReader{from: entries, each: w.opts.Each, sKey: w.pack.StreamKey}
+	chunks, stop, ended := make(chan chunk), make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		defer close(chunks)
+		for {
+			c := r.read()
+			if len(c.items) == 0 && c.err == nil {
+				return
+			}
+			select {
+			case chunks <- c:
+			case <-stop:
+				return
+			}
+			if c.err != nil {
+				return
+			}
+		}
+	}()
+	defer func() { // for who reads the rest of the file
+		close(stop)
+		<-ended
+	}()
+	for c := range chunks {
+		if err := w.take(c.items, payloads); err != nil {
 			return err
 		}
-		items := w.items
-		key := w.chain.key
-		if key == nil {
-			key = w.genesisKey(&items[0])
-		}
-		w.opts.Each(n, func(i int) { items[i].check(key, w.pack.StreamKey) })
-		good := 0
-		for i := range items {
-			it := &items[i]
-			if w.chain.key != nil && !w.chain.key.Equal(it.key) {
-				it.check(w.chain.key, w.pack.StreamKey) // a key entry stands in this chunk
-			}
-			if it.st == nil {
-				w.broken(it)
-				break
-			}
-			if !w.place(it) {
-				break
-			}
-			good = i + 1
-		}
-		if err := w.disclose(payloads, items[:good]); err != nil {
-			return err
+		switch {
+		case w.stopped:
+			return nil
+		case errors.Is(c.err, errLine):
+			w.add(Integrity, Wrong, "entry-unreadable", "entries.jsonl: after line %d: %v", w.chain.entries, c.err)
+			w.stopped = true
+		case c.err != nil:
+			return c.err
 		}
 	}
 	return nil
 }
 
+// take gives checked entries their places, and holds their payloads to them.
+func (w *walk) take(items []item, payloads *stream) error {
+	good := 0
+	for i := range items {
+		it := &items[i]
+		if w.chain.key != nil && !w.chain.key.Equal(it.key) {
+			newSigner(w.chain.key).check(it, w.pack.StreamKey) // a key entry stands in this chunk
+		}
+		if it.st == nil {
+			w.broken(it)
+			break
+		}
+		if !w.place(it) {
+			break
+		}
+		good = i + 1
+	}
+	return w.disclose(payloads, items[:good])
+}
+
+// An entryReader reads entries.jsonl and checks each entry by itself.
+type entryReader struct {
+	from   *stream
+	each   func(int, func(int))
+	sKey   *receipt.StreamKey
+	signer *signer // nil before the first entry
+}
+
+// A chunk is entries that were checked, and what ended the file after them if it
+// was not its end.
+type chunk struct {
+	items []item
+	err   error
+}
+
+// read reads the next chunk; it is empty at the end.
+func (r *entryReader) read() (c chunk) {
+	for size := 0; len(c.items) < chunkEntries && size < chunkBytes; {
+		line, err := r.from.line(receipt.MaxEnvelopeBytes)
+		if err != nil {
+			if err != io.EOF {
+				c.err = err
+			}
+			break
+		}
+		size += len(line)
+		c.items = append(c.items, item{line: line})
+	}
+	if len(c.items) == 0 {
+		return c
+	}
+	if r.signer == nil {
+		r.signer = newSigner(genesisKey(c.items[0].line))
+	}
+	s := r.signer
+	r.each(len(c.items), func(i int) { s.check(&c.items[i], r.sKey) })
+	for i := range c.items {
+		if st := c.items[i].st; st != nil {
+			if k, ok := st.Body.(*receipt.Key); ok {
+				// What follows is signed by it, if the chain accepts it.
+				r.signer = newSigner(k.New[:])
+			}
+		}
+	}
+	return c
+}
+
 // genesisKey is the key that the pack's first entry says it is signed with. It is
 // what the entry claims, and who signs is decided by the trust file alone.
-func (w *walk) genesisKey(it *item) ed25519.PublicKey {
-	if env, err := receipt.ParseEnvelope(it.line); err == nil {
+func genesisKey(line []byte) ed25519.PublicKey {
+	if env, err := receipt.ParseEnvelope(line); err == nil {
 		if st, err := receipt.ParseStatement(env.Payload); err == nil {
 			if g, ok := st.Body.(*receipt.Genesis); ok {
 				return g.Key[:]
@@ -236,28 +319,6 @@ func (w *walk) genesisKey(it *item) ed25519.PublicKey {
 		}
 	}
 	return make(ed25519.PublicKey, ed25519.PublicKeySize)
-}
-
-// read fills items with the next lines.
-func (w *walk) read(entries *stream) (n int, err error) {
-	w.items = w.items[:0]
-	for size := 0; n < chunkEntries && size < chunkBytes; n++ {
-		line, err := entries.line(receipt.MaxEnvelopeBytes)
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			if errors.Is(err, errLine) {
-				w.add(Integrity, Wrong, "entry-unreadable", "entries.jsonl: after line %d: %v", w.chain.entries+uint64(n), err)
-				w.stopped = true
-				return n, nil
-			}
-			return 0, err
-		}
-		size += len(line)
-		w.items = append(w.items, item{line: line})
-	}
-	return n, nil
 }
 
 // broken tells what is wrong with an entry by itself, and ends the walk.

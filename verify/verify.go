@@ -42,7 +42,8 @@ type Options struct {
 	AllowPartial bool // completeness need not be proved
 
 	// Each calls do for 0 to n-1, in any order or at once, and returns when all
-	// calls have; nil calls them one after the other.
+	// calls have; nil calls them one after the other. It may itself be called by two
+	// goroutines at once.
 	Each func(n int, do func(i int))
 }
 

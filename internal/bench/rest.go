@@ -113,11 +113,12 @@ func verifyFile(ctx context.Context, s *system, dir, file string) (rate, rssMiB 
 	rate, err = median(func() (float64, error) {
 		cmd := exec.CommandContext(ctx, filepath.Join(dir, "helm-verify"), "--trust", trust, file)
 		began := time.Now()
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return 0, fmt.Errorf("helm-verify: %w: %s", err, out)
+		peak, err := runWatched(cmd)
+		if err != nil {
+			return 0, err
 		}
 		took := time.Since(began)
-		rssMiB = max(rssMiB, peakRSS(cmd.ProcessState))
+		rssMiB = max(rssMiB, peak)
 		return float64(s.log.Size()) / took.Seconds(), nil
 	})
 	return rate, rssMiB, err
