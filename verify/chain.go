@@ -39,7 +39,7 @@ type chain struct {
 	streams     map[receipt.Hash]place
 	decided     decisions
 	escalations map[uint64]*escalation
-	calls       map[[8]byte]uint64 // an ALLOW of that call_id, by index
+	calls       map[[8]byte]uint32 // the number of the last ALLOW for a call_id
 
 	asked  asked
 	needed map[receipt.Hash]uint64 // policies, and the first decision of the window that names each
@@ -73,7 +73,7 @@ func (c *chain) begin(p *receipt.Pack) {
 	c.pack, c.sKey = p, p.StreamKey
 	c.streams = map[receipt.Hash]place{}
 	c.escalations = map[uint64]*escalation{}
-	c.calls = map[[8]byte]uint64{}
+	c.calls = map[[8]byte]uint32{}
 	c.needed = map[receipt.Hash]uint64{}
 }
 
@@ -354,7 +354,6 @@ func (c *chain) decision(it *item, d *receipt.Decision) {
 		if d.Reason.Code == helm.Approved && d.Approval == nil {
 			c.wrong(it, Approvals, "approval-none", "it says that it was approved, and names no approval")
 		}
-		c.once(it, d)
 	}
 	if d.Approval != nil {
 		c.useApproval(it, d)
@@ -362,22 +361,22 @@ func (c *chain) decision(it *item, d *receipt.Decision) {
 	if d.Escalation != nil {
 		c.openEscalation(it, d)
 	}
-	c.decided.add(it, d)
+	number := c.decided.add(it, d)
+	if d.Verdict == helm.Allow && d.CallID != "" {
+		c.once(it, d, uint32(number))
+	}
 }
 
 // once refuses a second ALLOW for a call_id whose first has an outcome.
-func (c *chain) once(it *item, d *receipt.Decision) {
-	if d.CallID == "" {
-		return
-	}
+func (c *chain) once(it *item, d *receipt.Decision, number uint32) {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s %s %s %s", d.Principal, d.Agent, d.Session, d.CallID))
 	id := [8]byte(sum[:8])
 	if before, ok := c.calls[id]; ok {
-		if r := c.decided.find(before); r != nil && r.outcome > 0 {
-			c.wrong(it, Outcomes, "call-twice", "it allows the call %s again, which entry %d allowed and entry %d reports as done", d.CallID, before, r.outcome)
+		if r := c.decided.at(before); r.outcome > 0 {
+			c.wrong(it, Outcomes, "call-twice", "it allows the call %s again, which entry %d allowed and entry %d reports as done", d.CallID, r.index, r.outcome)
 		}
 	}
-	c.calls[id] = it.st.Index
+	c.calls[id] = number
 }
 
 // outcome holds an outcome to its decision.
@@ -396,7 +395,7 @@ func (c *chain) outcome(it *item, o *receipt.Outcome) {
 	switch it.st.Subject.Name {
 	case receipt.SubjectResult:
 	case receipt.SubjectStatement:
-		if [16]byte(it.st.Subject.SHA256[:16]) != r.statement {
+		if [8]byte(it.st.Subject.SHA256[:8]) != r.statement {
 			c.wrong(it, Integrity, "subject", "its subject is not the decision's statement")
 		}
 	default:
@@ -404,11 +403,11 @@ func (c *chain) outcome(it *item, o *receipt.Outcome) {
 	}
 	switch {
 	case r.outcome == 0 && o.Conflict == nil:
-		r.outcome, r.outcomeID = it.st.Index, [8]byte(it.hash[:8])
+		r.outcome, r.outcomeID = it.st.Index, [7]byte(it.hash[:7])
 	case o.Conflict == nil:
 		c.wrong(it, Outcomes, "outcome-twice", "entry %d has an outcome already, entry %d, and this one is not marked as a conflict", o.Decision.Index, r.outcome)
 	case r.outcome == 0 && !c.inWindow(it.st):
-	case o.Conflict.Index != r.outcome || [8]byte(o.Conflict.ID[:8]) != r.outcomeID:
+	case o.Conflict.Index != r.outcome || [7]byte(o.Conflict.ID[:7]) != r.outcomeID:
 		c.wrong(it, Outcomes, "reference", "the outcome that it is in conflict with, entry %d, is not the first one of entry %d", o.Conflict.Index, o.Decision.Index)
 	default:
 		c.add(Outcomes, Info, "outcome-conflict", "entry %d reports another outcome of entry %d than entry %d does: which one is true is not proved", it.st.Index, o.Decision.Index, r.outcome).at(it.st.Index, it.hash)

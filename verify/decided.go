@@ -15,18 +15,20 @@ type decisions struct{ blocks [][]decided }
 
 const blockLen = 4096
 
-// decided is one decision. Digests are cut to 16 bytes, and to 8 for an outcome's
-// id, which only another outcome by the same signer is compared with.
+// decided is one decision, in 48 bytes. The digest of what an outcome repeats is cut to
+// 16 of them: whoever finds two of one digest can lie about an outcome. The others
+// are shorter, for they repeat what is in that one, or what the signer chose freely.
 type decided struct {
 	index     uint64
 	about     [16]byte // of everything that an outcome repeats: see about
-	statement [16]byte
+	statement [8]byte
 	outcome   uint64 // index of the first outcome, or 0
-	outcomeID [8]byte
+	outcomeID [7]byte
 	verdict   byte // its first letter
 }
 
-func (ds *decisions) add(it *item, d *receipt.Decision) {
+// add remembers a decision and returns its number, counted from 0.
+func (ds *decisions) add(it *item, d *receipt.Decision) int {
 	n := len(ds.blocks)
 	if n == 0 || len(ds.blocks[n-1]) == blockLen {
 		ds.blocks = append(ds.blocks, make([]decided, 0, blockLen))
@@ -35,10 +37,14 @@ func (ds *decisions) add(it *item, d *receipt.Decision) {
 	ds.blocks[n-1] = append(ds.blocks[n-1], decided{
 		index:     it.st.Index,
 		about:     about(it.hash, d.Agent, d.Session, d.Principal, d.Boundary, d.Tool, d.Verdict, d.Enforced),
-		statement: [16]byte(it.digest[:16]),
+		statement: [8]byte(it.digest[:8]),
 		verdict:   d.Verdict[0],
 	})
+	return (n-1)*blockLen + len(ds.blocks[n-1]) - 1
 }
+
+// at is the decision with that number.
+func (ds *decisions) at(n uint32) *decided { return &ds.blocks[n/blockLen][n%blockLen] }
 
 // find is the decision at that index, or nil.
 func (ds *decisions) find(index uint64) *decided {

@@ -27,6 +27,7 @@ var (
 	runs  = flag.Int("runs", 3, "runs of each figure, of which the median is taken")
 	count = flag.Int("n", 30_000, "decisions of a run with 64 callers")
 	large = flag.Int("large", 1_000_000, "entries of the large log; 0: leave growth and the large pack out")
+	only  = flag.String("only", "", "one part: in-process, http, policy, disk, verify, binaries or growth")
 	load  = flag.String("load", "", "be the load: the server's address")
 	who   = flag.Int("callers", 64, "callers of the load")
 )
@@ -69,9 +70,17 @@ func bench(ctx context.Context, dir string) error {
 		return err
 	}
 	fmt.Println()
-	for _, f := range []func(context.Context, string) error{inProcess, overHTTP, policies, disk, packs, binaries, growth} {
-		if err := f(ctx, dir); err != nil {
-			return err
+	if err := build(dir); err != nil {
+		return err
+	}
+	for _, p := range []struct {
+		name string
+		run  func(context.Context, string) error
+	}{{"in-process", inProcess}, {"http", overHTTP}, {"policy", policies}, {"disk", disk}, {"verify", packs}, {"binaries", binaries}, {"growth", growth}} {
+		if *only == "" || *only == p.name {
+			if err := p.run(ctx, dir); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
