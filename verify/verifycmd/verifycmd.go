@@ -59,7 +59,7 @@ var errUsage = errors.New("wrong usage")
 // Run runs the command and returns its exit code.
 func Run(c Command) int {
 	// Verifying keeps little and throws much away: collect early, stay small.
-	defer debug.SetGCPercent(debug.SetGCPercent(40))
+	defer debug.SetGCPercent(debug.SetGCPercent(30))
 	code, err := c.run()
 	if err != nil {
 		fmt.Fprintf(c.Stderr, "%s: %s\n", c.Name, verify.Escape(err.Error()))
