@@ -197,48 +197,44 @@ type walk struct {
 	done    bool   // there is no further payload
 }
 
-// run takes the entries, chunk by chunk: the next one is read and checked while this
-// one is given its place.
+// run takes the entries, chunk by chunk: one is checked while the one before it is given
+// its place.
 func (w *walk) run(entries, payloads *stream) error {
-	r := &entryReader{from: entries, each: w.opts.Each, sKey: w.pack.StreamKey}
-	chunks, stop, ended := make(chan chunk), make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(ended)
-		defer close(chunks)
-		for {
-			c := r.read()
-			if len(c.items) == 0 && c.err == nil {
-				return
+	r := &entryReader{from: entries}
+	var checked []item
+	for {
+		next := r.read()
+		s := r.signer
+		var err error
+		w.opts.Each(1+len(next), func(i int) {
+			if i == 0 {
+				err = w.take(checked, payloads)
+			} else {
+				s.check(&next[i-1], w.pack.StreamKey)
 			}
-			select {
-			case chunks <- c:
-			case <-stop:
-				return
-			}
-			if c.err != nil {
-				return
-			}
-		}
-	}()
-	defer func() { // for who reads the rest of the file
-		close(stop)
-		<-ended
-	}()
-	for c := range chunks {
-		if err := w.take(c.items, payloads); err != nil {
+		})
+		if err != nil || w.stopped {
 			return err
 		}
-		switch {
-		case w.stopped:
-			return nil
-		case errors.Is(c.err, errLine):
-			w.add(Integrity, Wrong, "entry-unreadable", "entries.jsonl: after line %d: %v", w.chain.entries, c.err)
-			w.stopped = true
-		case c.err != nil:
-			return c.err
+		if len(next) == 0 {
+			return w.ended(r.err)
 		}
+		r.follow(next)
+		checked = next
 	}
-	return nil
+}
+
+// ended is told why no entry follows.
+func (w *walk) ended(err error) error {
+	switch {
+	case err == io.EOF:
+		return nil
+	case errors.Is(err, errLine):
+		w.add(Integrity, Wrong, "entry-unreadable", "entries.jsonl: after line %d: %v", w.chain.entries, err)
+		w.stopped = true
+		return nil
+	}
+	return err
 }
 
 // take gives checked entries their places, and holds their payloads to them.
@@ -261,51 +257,38 @@ func (w *walk) take(items []item, payloads *stream) error {
 	return w.disclose(payloads, items[:good])
 }
 
-// An entryReader reads entries.jsonl and checks each entry by itself.
+// An entryReader reads entries.jsonl.
 type entryReader struct {
 	from   *stream
-	each   func(int, func(int))
-	sKey   *receipt.StreamKey
-	signer *signer // nil before the first entry
+	signer *signer // of the next entries, as far as those before them tell
+	err    error   // why no further line was read
 }
 
-// A chunk is entries that were checked, and what ended the file after them if it
-// was not its end.
-type chunk struct {
-	items []item
-	err   error
-}
-
-// read reads the next chunk; it is empty at the end.
-func (r *entryReader) read() (c chunk) {
-	for size := 0; len(c.items) < chunkEntries && size < chunkBytes; {
-		line, err := r.from.line(receipt.MaxEnvelopeBytes)
-		if err != nil {
-			if err != io.EOF {
-				c.err = err
-			}
-			break
+// read reads the next entries; there are none at the end.
+func (r *entryReader) read() (items []item) {
+	for size := 0; r.err == nil && len(items) < chunkEntries && size < chunkBytes; {
+		var line []byte
+		if line, r.err = r.from.line(receipt.MaxEnvelopeBytes); r.err == nil {
+			size += len(line)
+			items = append(items, item{line: line})
 		}
-		size += len(line)
-		c.items = append(c.items, item{line: line})
 	}
-	if len(c.items) == 0 {
-		return c
+	if r.signer == nil && len(items) > 0 {
+		r.signer = newSigner(genesisKey(items[0].line))
 	}
-	if r.signer == nil {
-		r.signer = newSigner(genesisKey(c.items[0].line))
-	}
-	s := r.signer
-	r.each(len(c.items), func(i int) { s.check(&c.items[i], r.sKey) })
-	for i := range c.items {
-		if st := c.items[i].st; st != nil {
+	return items
+}
+
+// follow notes the key that checked entries name as the next one. Whether it is, the
+// chain decides.
+func (r *entryReader) follow(items []item) {
+	for i := range items {
+		if st := items[i].st; st != nil {
 			if k, ok := st.Body.(*receipt.Key); ok {
-				// What follows is signed by it, if the chain accepts it.
 				r.signer = newSigner(k.New[:])
 			}
 		}
 	}
-	return c
 }
 
 // genesisKey is the key that the pack's first entry says it is signed with. It is
