@@ -12,11 +12,13 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/helm-ai-kernel/helm-ai-kernel"
+	"github.com/helm-ai-kernel/helm-ai-kernel/internal/cli"
 	"github.com/helm-ai-kernel/helm-ai-kernel/kernel"
 	"github.com/helm-ai-kernel/helm-ai-kernel/ledger"
 	"github.com/helm-ai-kernel/helm-ai-kernel/ledger/sqlite"
@@ -41,6 +43,7 @@ func main() {
 		}
 		return
 	}
+	debug.SetGCPercent(cli.GCPercent) // as serve does
 	dir, err := os.MkdirTemp("", "helm-bench-*")
 	if err == nil {
 		defer os.RemoveAll(dir)

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"syscall"
@@ -33,6 +34,11 @@ const (
 	auditFor      = 2 * time.Second
 	pollPolicy    = time.Second
 	shutdownWait  = 10 * time.Second
+
+	// GCPercent is what serve sets GOGC to where the environment does not. Little lives
+	// and much is thrown away: at 100 the heap is collected seventy times a second under
+	// load, and a tenth of the decisions is lost to it.
+	GCPercent = 400
 )
 
 // serveConfig is what serve is told.
@@ -66,6 +72,9 @@ serve refuses to start without agents' tokens.`,
 			}
 			c.home.dir = a.home
 			c.log = slog.New(slog.NewTextHandler(a.err, nil))
+			if os.Getenv("GOGC") == "" {
+				debug.SetGCPercent(GCPercent)
+			}
 			s, err := start(cmd.Context(), c)
 			if err != nil {
 				return err
