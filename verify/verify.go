@@ -42,8 +42,8 @@ type Options struct {
 	AllowPartial bool // completeness need not be proved
 
 	// Each calls do for 0 to n-1, in any order or at once, and returns when all
-	// calls have; nil calls them one after the other. It may itself be called by two
-	// goroutines at once.
+	// calls have; nil calls them one after the other. do may call
+	// it again.
 	Each func(n int, do func(i int))
 }
 
