@@ -73,11 +73,14 @@ func disk(ctx context.Context, dir string) error {
 
 // packs exports a pack and verifies it with helm-verify, a process of its own.
 func packs(ctx context.Context, dir string) error {
-	s, err := open(ctx, filepath.Join(dir, "disk"))
+	s, err := open(ctx, filepath.Join(dir, "pack"))
 	if err != nil {
 		return err
 	}
 	defer s.close()
+	if _, err := s.decideAll(ctx, 64, 20_000); err != nil {
+		return err
+	}
 	file := filepath.Join(dir, "pack.tar")
 	if err := export(ctx, s, file, receipt.Query{All: true}); err != nil {
 		return err
