@@ -71,6 +71,8 @@ type Report struct {
 	Size        uint64 // of the log
 	Root        string // of its tree, in hex
 	Entries     uint64 // that were examined
+
+	TrustFile string // the name of the file that Options.Trust was read from, which the caller sets, or ""
 }
 
 // maxWrong is how many findings that are wrong are told one by one.
@@ -153,7 +155,11 @@ func (r *reporter) finish(rep *Report, allowPartial bool) {
 func (r *Report) Print(w io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n", r.Verdict)
-	fmt.Fprintf(&b, "log          %s, %s\nfingerprint  %s\nkey          %s\n\n", Escape(r.Origin), count(r.Size, "entry"), r.Fingerprint, r.Key)
+	trust := "none"
+	if r.TrustFile != "" {
+		trust = r.TrustFile
+	}
+	fmt.Fprintf(&b, "log          %s, %s\nfingerprint  %s\nkey          %s\ntrust file   %s\n\n", Escape(r.Origin), count(r.Size, "entry"), r.Fingerprint, r.Key, Escape(trust))
 	for _, f := range r.Findings {
 		fmt.Fprintf(&b, "%-10s  %-12s  %s", strings.ReplaceAll(string(f.Status), "_", " "), f.Question, Escape(f.Text))
 		fmt.Fprintf(&b, " [%s]\n", f.Code)
@@ -186,7 +192,12 @@ func (r *Report) JSON() []byte {
 	b = strictjson.AppendString(b, r.Key)
 	b = fmt.Appendf(b, `,"size":%d,"root":`, r.Size)
 	b = strictjson.AppendString(b, r.Root)
-	b = fmt.Appendf(b, `},"entries":%d,"findings":[`, r.Entries)
+	b = append(b, '}')
+	if r.TrustFile != "" {
+		b = append(b, `,"trust_file":`...)
+		b = strictjson.AppendString(b, strings.ToValidUTF8(r.TrustFile, "\ufffd"))
+	}
+	b = fmt.Appendf(b, `,"entries":%d,"findings":[`, r.Entries)
 	for i, f := range r.Findings {
 		if i > 0 {
 			b = append(b, ',')

@@ -84,6 +84,7 @@ func TestSpecExamples(t *testing.T) {
 	example(t, "pack.md", "leaf", string(tb.data[pack.Leaves][2:2+int(tb.data[pack.Leaves][0])<<8+int(tb.data[pack.Leaves][1])]))
 	example(t, "pack.md", "nodes", wrap(hex.EncodeToString(tb.data[pack.Nodes])+"\n", 64))
 	r := check(t, b, verify.Options{Trust: trust(t, l.Trust())})
+	r.TrustFile = "trust.policy"
 	example(t, "verify.md", "answer", wrap(print(r), 110))
 }
 

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/helm-ai-kernel/helm-ai-kernel/ledger"
 	"github.com/helm-ai-kernel/helm-ai-kernel/ledger/sqlite"
@@ -143,14 +145,19 @@ func (p *progressWriter) Write(b []byte) (int, error) {
 }
 
 func (a *app) verifyCmd() *cobra.Command {
-	return &cobra.Command{Use: "verify PACK | receipt FILE | show PACK INDEX --PART", Short: "Say what a pack or a receipt proves, and what not",
+	return &cobra.Command{Use: "verify PACK | list PACK | receipt FILE | show PACK INDEX --PART", Short: "Say what a pack or a receipt proves, and what not",
 		DisableFlagParsing: true, // helm-verify has the same command line
-		RunE: func(_ *cobra.Command, args []string) error {
-			h := home{dir: a.home}
-			if dir := os.Getenv("HELM_HOME"); dir != "" {
-				h.dir = dir
+		RunE: func(cmd *cobra.Command, args []string) error {
+			global := cmd.InheritedFlags() // and makes them known to environment
+			if err := a.environment(cmd); err != nil {
+				return err
 			}
-			code := verifycmd.Run(verifycmd.Command{Name: "helm-ai-kernel verify", Args: args, DefaultTrust: h.trust(), Stdout: a.out, Stderr: a.err})
+			code := verifycmd.Run(verifycmd.Command{Name: "helm-ai-kernel verify", Version: versionString(), Args: args, Stdout: a.out, Stderr: a.err,
+				Flags: func(s *flag.FlagSet) {
+					global.VisitAll(func(f *pflag.Flag) { s.Var(f.Value, f.Name, f.Usage) })
+				},
+				Help:         "  --home DIR               without --trust, its trust.policy is used where it is there\n",
+				DefaultTrust: func() string { return (&home{dir: a.home}).trust() }})
 			if code != exitDone {
 				return &exitError{code, nil}
 			}

@@ -6,8 +6,6 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"strconv"
 
 	"github.com/helm-ai-kernel/helm-ai-kernel/pack"
@@ -27,26 +25,22 @@ var parts = []string{partStatement, partPAE, partSig, partFields, partKey}
 
 // show prints a part of one entry, or of pack.json, byte for byte as it is in the
 // pack and without a judgement: to be verified by hand with other tools.
-func show(w io.Writer, name, which, part string) error {
-	f, err := os.Open(name)
+func (c *Command) show(name, which, part string) error {
+	f, err := c.openPack(name)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	p, err := pack.Open(f, info.Size())
+	p, err := pack.Open(f, f.size)
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	var out []byte
 	switch index, nerr := strconv.ParseUint(which, 10, 53); {
 	case which == "pack" && part == partFields:
-		return fmt.Errorf("%w: pack.json commits to no fields", errUsage)
+		return wrongUsage("pack.json commits to no fields")
 	case which != "pack" && nerr != nil:
-		return fmt.Errorf("%w: %q is neither an index nor pack", errUsage, which)
+		return wrongUsage("%.60q is neither an index nor pack", which)
 	case part == partFields:
 		out, err = fields(p, index)
 	default:
@@ -55,7 +49,7 @@ func show(w io.Writer, name, which, part string) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	_, err = w.Write(out)
+	_, err = c.Stdout.Write(out)
 	return err
 }
 

@@ -24,7 +24,7 @@ func run(t *testing.T, dir string, args ...string) (code int, stdout, stderr str
 	t.Helper()
 	t.Chdir(dir)
 	var out, errs bytes.Buffer
-	code = verifycmd.Run(verifycmd.Command{Name: "helm-verify", Args: args, DefaultTrust: "default.policy", Stdout: &out, Stderr: &errs})
+	code = verifycmd.Run(verifycmd.Command{Name: "helm-verify", Version: "v1.2.3", Args: args, DefaultTrust: func() string { return "default.policy" }, Stdout: &out, Stderr: &errs})
 	return code, out.String(), errs.String()
 }
 
@@ -57,6 +57,18 @@ func TestCommand(t *testing.T) {
 	i := bytes.Index(bad, []byte(`"sig":"`)) + 8
 	bad[i] ^= 3
 	write(t, dir, "bad.json", bad)
+	good := l.Receipt(2, l.Size())
+	for name, b := range map[string]string{
+		"empty":       "",
+		"pretty.json": strings.Replace(string(good), `{"payload":`, "{\n  \"payload\": ", 1),
+		"answer.json": `{"id":"00","index":2,"verdict":"ALLOW","receipt":` + string(good[:len(good)-1]) + "}\n",
+		"policy.toml": "# who may pay\n[policy]\nid = \"p\"\n",
+		"pack.tar.gz": "\x1f\x8b\x08\x00",
+		"log.db":      "SQLite format 3\x00",
+		"noise":       "\x00\x1b[2Jnoise",
+	} {
+		write(t, dir, name, []byte(b))
+	}
 	write(t, dir, "noproof.json", append(bad[:bytes.Index(bad, []byte(`,"proof"`))], "}\n"...))
 	for _, row := range []struct {
 		args string
@@ -76,33 +88,95 @@ func TestCommand(t *testing.T) {
 		{"receipt receipt.json --trust trust.policy --call other.json", 1, "[call]"},
 		{"receipt bad.json --trust trust.policy", 1, "[signer-other]"},
 		{"receipt noproof.json --trust trust.policy", 2, "no proof"},
-		{"receipt kept --trust trust.policy", 2, "parse envelope"},
-		{"kept", 2, "open pack"},
 		{"missing.tar", 2, "no such file"},
-		{".", 2, "not a regular file"},
-		{"evidence-pack.tar --trust kept", 2, "trust file: line 1"},
+		{"evidence-pack.tar --trust missing.policy", 2, "no such file"},
+		{"evidence-pack.tar --trust kept", 2, "kept: trust file: line 1"},
 		{"evidence-pack.tar --since-checkpoint trust.policy", 2, "checkpoint"},
-		{"", 2, "usage:"},
-		{"a b", 2, "usage:"},
-		{"evidence-pack.tar --no-such-flag", 2, "usage:"},
-		{"evidence-pack.tar --expect agent", 2, "usage:"},
-		{"evidence-pack.tar --expect x=y", 2, "usage:"},
-		{"evidence-pack.tar --expect session=s1", 2, "name the agent too"},
-		{"evidence-pack.tar --call call.json", 2, "usage:"},
 		{"show evidence-pack.tar 2 --statement", 0, `"agent":"agent.a"`},
 		{"show evidence-pack.tar 7 --statement", 2, "entry 7 is not in the pack"},
 		{"show evidence-pack.tar 0 --fields", 2, "payload of entry 0"},
-		{"show evidence-pack.tar x --sig", 2, "usage:"},
-		{"show evidence-pack.tar pack --fields", 2, "usage:"},
-		{"show evidence-pack.tar 2 --sig --pae", 2, "one part"},
+
+		// Which trust file it was.
+		{"evidence-pack.tar", 3, "\ntrust file   none\n"},
+		{"evidence-pack.tar --trust trust.policy", 0, "\ntrust file   trust.policy\n"},
+		{"evidence-pack.tar --trust ./trust.policy --json", 0, `"trust_file":"./trust.policy"`},
+		{"receipt receipt.json --trust trust.policy", 0, "\ntrust file   trust.policy\n"},
+
+		// What is expected adds up.
+		{"evidence-pack.tar --trust trust.policy --expect agent=agent.a --expect session=s1", 0, "[query-covers]"},
+		{"evidence-pack.tar --trust trust.policy --expect session=s1 --expect agent=agent.a", 0, "[query-covers]"},
+		{"evidence-pack.tar --trust trust.policy --expect agent=agent.a,session=s1", 0, "[query-covers]"},
+		{"evidence-pack.tar --trust trust.policy --expect agent=agent.b --expect session=s1", 3, "[query-narrower]"},
+		{"evidence-pack.tar --expect agent=a --expect agent=b", 2, "agent is named twice"},
+		{"evidence-pack.tar --expect agent=a,agent=a", 2, "agent is named twice"},
+		{"evidence-pack.tar --expect agent=a,sesion=s1", 2, `"sesion" is not one of agent, session, since, until; did you mean "session"?`},
+		{"evidence-pack.tar --expect x=y", 2, `"x" is not one of agent, session, since, until`},
+		{"evidence-pack.tar --expect agent", 2, "--expect"},
+		{"evidence-pack.tar --expect since=yesterday", 2, `"yesterday" is not a time such as 2026-01-02T15:04:05Z`},
+		{"evidence-pack.tar --expect session=s1", 2, "name the agent too"},
+
+		// Wrong usage.
+		{"", 2, "PACK is missing: PACK"},
+		{"receipt", 2, "FILE is missing: receipt FILE"},
+		{"list", 2, "PACK is missing: list PACK"},
+		{"show evidence-pack.tar --sig", 2, "INDEX is missing: show PACK INDEX"},
+		{"a b", 2, `"b" is one argument too many`},
+		{"recipt receipt.json", 2, `did you mean "receipt"?`},
+		{"evidence-pack.tar --no-such-flag", 2, `there is no flag "--no-such-flag"`},
+		{"evidence-pack.tar --trsut trust.policy", 2, `there is no flag "--trsut"; did you mean "--trust"?`},
+		{"evidence-pack.tar --trust", 2, "--trust needs a value"},
+		{"evidence-pack.tar --trust trust.policy --trust kept", 2, "--trust is given twice"},
+		{"evidence-pack.tar --json=perhaps", 2, `--json is true or false, not "perhaps"`},
+		{"evidence-pack.tar --call call.json", 2, "--call belongs to a receipt"},
+		{"evidence-pack.tar --full", 2, "--full belongs to a list"},
+		{"evidence-pack.tar --sig", 2, "--sig is a part for show"},
+		{"show evidence-pack.tar x --sig", 2, "neither an index nor pack"},
+		{"show evidence-pack.tar pack --fields", 2, "no fields"},
+		{"show evidence-pack.tar 2", 2, "which part"},
+		{"show evidence-pack.tar 2 --sig --pae", 2, "one part at a time"},
+
+		// Files that are something else.
+		{"empty", 2, "empty is empty"},
+		{"receipt empty", 2, "empty is empty"},
+		{".", 2, ". is a directory"},
+		{"receipt .", 2, "directory"},
+		{"receipt.json", 2, "is a receipt, not a pack: it is verified by helm-verify receipt receipt.json"},
+		{"list receipt.json", 2, "is a receipt, not a pack"},
+		{"show receipt.json 0 --sig", 2, "is a receipt, not a pack"},
+		{"receipt evidence-pack.tar", 2, "is a tar file, not a receipt: a pack is verified by helm-verify evidence-pack.tar"},
+		{"receipt pretty.json", 2, "is a receipt that was formatted anew"},
+		{"receipt answer.json", 2, "jq -c .receipt answer.json"},
+		{"receipt call.json", 2, "is other JSON, not a receipt"},
+		{"kept", 2, "is a checkpoint, not a pack"},
+		{"receipt kept --trust trust.policy", 2, "is a checkpoint, not a receipt"},
+		{"trust.policy", 2, "is a trust file, not a pack: it is brought with --trust"},
+		{"policy.toml", 2, "is a policy, not a pack"},
+		{"pack.tar.gz", 2, "is compressed by gzip, not a pack: gunzip"},
+		{"log.db", 2, "is an SQLite database, not a pack"},
+		{"noise", 2, `is not a pack: a pack is the tar file that "helm-ai-kernel evidence export" writes`},
+		{"receipt noise", 2, "is not a receipt"},
+		{"receipt receipt.json --call noise", 2, "the call: "},
+		{"evidence-pack.tar --trust evidence-pack.tar", 2, "evidence-pack.tar: trust file"},
+
+		{"version", 0, "v1.2.3\n"},
+		{"--version", 0, "v1.2.3\n"},
+		{"--version --json", 0, `{"version":"v1.2.3"}`},
+		{"help", 0, "exit codes:"},
+		{"-h", 0, "exit codes:"},
+		{"list --no-such-flag --help", 2, "no flag"},
 		{"--help", 0, "exit codes:"},
 	} {
 		code, out, errs := run(t, dir, strings.Fields(row.args)...)
 		if code != row.code || !strings.Contains(out+errs, row.out) {
 			t.Errorf("helm-verify %s: exit %d, want %d with %q:\n%s%s", row.args, code, row.code, row.out, out, errs)
 		}
-		if (code == 2) != (errs != "") {
-			t.Errorf("helm-verify %s: exit %d, and stderr is %q", row.args, code, errs)
+		if code == 2 && (out != "" || !strings.HasPrefix(errs, "helm-verify: ")) || strings.ContainsAny(out+errs, "\x00\x1b") {
+			t.Errorf("helm-verify %s: exit %d, stdout %q, stderr %q", row.args, code, out, errs)
+		}
+		for _, inner := range []string{"jsontext", "json: ", "strconv", "parsing time", "flag provided"} {
+			if strings.Contains(strings.ReplaceAll(errs, ".json:", ""), inner) {
+				t.Errorf("helm-verify %s: %q is no wording for people", row.args, errs)
+			}
 		}
 	}
 	write(t, dir, "default.policy", []byte(l.Trust()))
