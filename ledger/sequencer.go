@@ -282,8 +282,10 @@ var errContradiction = errors.New("the store contradicts itself")
 func (s *state) append(d *Draft) (*Appended, error) {
 	st := &receipt.Statement{Subject: d.Subject, Origin: s.meta.Origin, Index: s.head.Size, Time: s.head.Time, Control: s.Control(), Body: d.Body}
 	rand.Read(st.Nonce[:])
-	ids := []receipt.Stream{{Name: receipt.StreamControl, ID: s.meta.streamKey.Control()}}
-	if !d.Body.Kind().Control() {
+	var ids []receipt.Stream
+	if d.Body.Kind().Control() {
+		ids = []receipt.Stream{{Name: receipt.StreamControl, ID: s.meta.streamKey.Control()}}
+	} else {
 		ids = []receipt.Stream{{Name: receipt.StreamAgent, ID: s.meta.streamKey.Agent(d.Agent)},
 			{Name: receipt.StreamSession, ID: s.meta.streamKey.Session(d.Agent, d.Session)}}
 	}
@@ -382,9 +384,9 @@ func (l *Log) seal(b *batch, base *headRow) error {
 	return nil
 }
 
-// putTiles writes the tiles that a batch changed, and the ids of full ones: a level 0 tile when it is full,
-// since until then its hashes are in the entries, and the one above it, full or
-// not.
+// putTiles writes the tiles that a batch changed, and the ids of full ones: a level 0
+// tile when it is full, since until then its hashes are in the entries, and the one
+// above it, full or not.
 func putTiles(over *overlay, from uint64, g *growth) error {
 	v := &View{rows: over, head: headRow{Size: g.size}}
 	for n := from / tileWidth; (n+1)*tileWidth <= g.size; n++ {
