@@ -104,7 +104,10 @@ func (c *Command) run() (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	if f.word == wordReceipt {
+	switch f.word {
+	case wordList:
+		return c.list(f, o, trustFile)
+	case wordReceipt:
 		rep, err := c.verifyReceipt(f, o)
 		return c.answer(f, rep, trustFile, err)
 	}
