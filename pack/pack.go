@@ -6,6 +6,7 @@ package pack
 import (
 	"bytes"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -101,14 +102,24 @@ func Open(tar io.ReaderAt, size int64) (*Reader, error) {
 	return p, nil
 }
 
+// madeAgain is the advice where a tar is none that an export writes.
+const madeAgain = "a pack is kept as it was exported, and this is another tar, or one that was unpacked and made again"
+
 func (p *Reader) index(size int64) error {
 	var last string
 	lastRank, nPolicies := 0, 0
 	at := int64(0)
 	var head [block]byte
 	for {
-		if _, err := p.tar.ReadAt(head[:], at); err != nil {
-			return fmt.Errorf("header at byte %d: %w", at, noEOF(err))
+		if n, err := p.tar.ReadAt(head[:], at); n < block && err != nil && err != io.EOF {
+			return fmt.Errorf("header at byte %d: %w", at, err)
+		} else if at == 0 && string(head[257:262]) != "ustar" && (size < block || head != [block]byte{}) {
+			if size == 0 {
+				return errors.New("it is empty")
+			}
+			return errors.New("it is not a tar file")
+		} else if n < block {
+			return fmt.Errorf("it is cut off: a header at byte %d is missing, and it ends at byte %d", at, size)
 		}
 		if head == ([block]byte{}) {
 			break
@@ -120,9 +131,9 @@ func (p *Reader) index(size int64) error {
 		r, limit := rank(name)
 		switch {
 		case r == 0:
-			return fmt.Errorf("header at byte %d: no pack has a file %.100q", at, name)
+			return fmt.Errorf("header at byte %d: no pack has a file %.100q: %s", at, name, madeAgain)
 		case r < lastRank || r == lastRank && name <= last:
-			return fmt.Errorf("header at byte %d: the file %q comes after %q", at, name, last)
+			return fmt.Errorf("header at byte %d: the file %q comes after %q: %s", at, name, last, madeAgain)
 		case n > limit:
 			return fmt.Errorf("header at byte %d: the file %q has %d bytes: at most %d are allowed", at, name, n, limit)
 		}
@@ -136,21 +147,24 @@ func (p *Reader) index(size int64) error {
 		end := at + block + n
 		at = (end + block - 1) / block * block
 		if at > size {
-			return fmt.Errorf("the file %q is cut off: the pack ends at byte %d", name, size)
+			return fmt.Errorf("it is cut off in the file %q: it ends at byte %d", name, size)
 		}
 		if err := p.zeros(end, at); err != nil {
 			return err
 		}
 	}
-	if size != at+2*block {
-		return fmt.Errorf("the end is marked at byte %d, so the pack must have %d bytes: it has %d", at, at+2*block, size)
+	switch end := at + 2*block; {
+	case size < end:
+		return fmt.Errorf("it is cut off at byte %d: its end is at %d", size, end)
+	case size > end:
+		return fmt.Errorf("its end is at byte %d, and bytes follow up to %d: %s", end, size, madeAgain)
 	}
 	if err := p.zeros(at, size); err != nil {
 		return err
 	}
 	for _, name := range required {
 		if _, ok := p.File(name); !ok {
-			return fmt.Errorf("there is no file %q", name)
+			return fmt.Errorf("there is no file %q: %s", name, madeAgain)
 		}
 	}
 	return nil
@@ -229,12 +243,35 @@ func parseHeader(h *[block]byte) (name string, size int64, err error) {
 	name = string(h[:end])
 	for _, c := range h[124:135] {
 		if c < '0' || c > '7' {
-			return "", 0, fmt.Errorf("the size of %.100q is not eleven octal digits", name)
+			return "", 0, fmt.Errorf("the size of %.100q is not eleven octal digits: %s", name, madeAgain)
 		}
 		size = size<<3 | int64(c-'0')
 	}
-	if header(name, size) != *h {
-		return "", 0, fmt.Errorf("the header of %.100q is not the plain ustar header of a regular file", name)
+	if want := header(name, size); want != *h {
+		return "", 0, fmt.Errorf("the header of %.100q is not that of a file in a pack, which has another %s: %s", name, differing(h, &want), madeAgain)
 	}
 	return name, size, nil
+}
+
+// differing names what in two headers is not the same, in the tar's order. The
+// checksum, which follows from the rest, is named only where nothing else is.
+func differing(a, b *[block]byte) string {
+	var out []string
+	from := 0
+	for _, field := range []struct {
+		to   int
+		name string
+	}{
+		{100, "name"}, {108, "mode"}, {116, "uid"}, {124, "gid"}, {136, "size"}, {148, "time"}, {156, "checksum"}, {157, "type"},
+		{257, "link"}, {265, "magic"}, {297, "owner"}, {329, "group"}, {345, "device"}, {block, "prefix"},
+	} {
+		if !bytes.Equal(a[from:field.to], b[from:field.to]) && field.name != "checksum" {
+			out = append(out, field.name)
+		}
+		from = field.to
+	}
+	if out == nil {
+		return "checksum"
+	}
+	return strings.Join(out, ", ")
 }

@@ -127,7 +127,7 @@ func kind(head []byte) string {
 	}
 	tight := strings.Join(strings.Fields(text), "")
 	switch {
-	case len(text) > 262 && text[257:262] == "ustar":
+	case len(text) > 262 && (text[257:262] == "ustar" || strings.Trim(text, "\x00") == ""): // without files, only NULs
 		return aTar
 	case begins(text, `{"payload":"`):
 		return aReceipt

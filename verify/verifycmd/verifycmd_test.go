@@ -57,9 +57,12 @@ func TestCommand(t *testing.T) {
 	i := bytes.Index(bad, []byte(`"sig":"`)) + 8
 	bad[i] ^= 3
 	write(t, dir, "bad.json", bad)
-	good := l.Receipt(2, l.Size())
+	good, tarred := l.Receipt(2, l.Size()), l.Pack(receipt.Query{Agent: "agent.a"}, pack.Options{})
 	for name, b := range map[string]string{
 		"empty":       "",
+		"padded.tar":  string(tarred) + strings.Repeat("\x00", 512),
+		"short.tar":   string(tarred[:len(tarred)-512]),
+		"text.tar":    strings.Repeat("no tar\n", 100),
 		"pretty.json": strings.Replace(string(good), `{"payload":`, "{\n  \"payload\": ", 1),
 		"answer.json": `{"id":"00","index":2,"verdict":"ALLOW","receipt":` + string(good[:len(good)-1]) + "}\n",
 		"policy.toml": "# who may pay\n[policy]\nid = \"p\"\n",
@@ -155,6 +158,9 @@ func TestCommand(t *testing.T) {
 		{"log.db", 2, "is an SQLite database, not a pack"},
 		{"noise", 2, `is not a pack: a pack is the tar file that "helm-ai-kernel evidence export" writes`},
 		{"receipt noise", 2, "is not a receipt"},
+		{"padded.tar", 2, "a pack is kept as it was exported"},
+		{"short.tar", 2, "it is cut off"},
+		{"text.tar", 2, "is not a pack"},
 		{"receipt receipt.json --call noise", 2, "the call: "},
 		{"evidence-pack.tar --trust evidence-pack.tar", 2, "evidence-pack.tar: trust file"},
 
