@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"iter"
 	"strings"
-	"time"
 	"unicode/utf16"
 
 	"github.com/helm-ai-kernel/helm-ai-kernel/pack"
@@ -176,7 +175,7 @@ func (l *lister) line(st *receipt.Statement, d *disclosed) {
 		}
 	case *receipt.Outcome:
 		who, tool = b.Agent+"/"+b.Session, b.Tool
-		rest = fmt.Sprintf("%s after %s, of entry %d", b.Status, time.Duration(b.DurationMicros)*time.Microsecond, b.Decision.Index)
+		rest = fmt.Sprintf("%s after %d us, of entry %d", b.Status, b.DurationMicros, b.Decision.Index)
 		if b.Conflict != nil {
 			rest += fmt.Sprintf(", in conflict with entry %d", b.Conflict.Index)
 		}
@@ -199,7 +198,7 @@ func (l *lister) line(st *receipt.Statement, d *disclosed) {
 	case *receipt.Unfreeze:
 		rest = fmt.Sprintf("by %s: %s", b.Principal, b.Reason)
 	}
-	l.buf = fmt.Appendf(l.buf, "%7d  %s  %-8s  %-24s  %-16s  %-8s  %s", st.Index, receipt.FormatTime(st.Time), st.Body.Kind(),
+	l.buf = fmt.Appendf(l.buf, "%7d  %s  %-8s  %-32s  %-16s  %-8s  %s", st.Index, receipt.FormatTime(st.Time), st.Body.Kind(),
 		verify.Escape(who), verify.Escape(tool), verdict, l.cut([]byte(verify.Escape(rest))))
 	switch st.Subject.Name {
 	case receipt.SubjectInput, receipt.SubjectResult:

@@ -68,7 +68,7 @@ func TestList(t *testing.T) {
 		" 1 2026-01-02T15:04:06.000000Z policy - - - demo version 1, enforce, SHA-256 ",
 		" 2 2026-01-02T15:04:07.000000Z decision agent.a/s1 demo.tool ALLOW demo-rule ALLOWED_BY_RULE " +
 			`{"n":[1,"x",{"~/":9007199254740993}],"text":"\u001b[2J\u009b2J\u007f\u202e\nVERIFIED \ud83d\ude00","to":"acct_9"}`,
-		` 3 2026-01-02T15:04:08.000000Z outcome agent.a/s1 demo.tool - ok after 1.5ms, of entry 2 {"ok":true}`,
+		` 3 2026-01-02T15:04:08.000000Z outcome agent.a/s1 demo.tool - ok after 1500 us, of entry 2 {"ok":true}`,
 		` 4 2026-01-02T15:04:09.000000Z decision agent.a/s1 demo.tool ESCALATE demo-rule ESCALATED_BY_RULE {"text":"` + strings.Repeat("long ", 38) + "l... (cut: 511 bytes)",
 		" 5 2026-01-02T15:04:10.000000Z approval agent.a/s1 - - approve of entry 4 by operator (operator-token)",
 		" 6 2026-01-02T15:04:11.000000Z freeze - - - by operator: drill",
