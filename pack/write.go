@@ -714,33 +714,29 @@ believed: verify it, offline, with a program and a key that did not come with it
    fingerprint above, by another channel than the one this file came by. The answer
    says what is proved, and as plainly what is not.
 
-2. By hand, with tools that every system has:
+   helm-verify list prints the entries. Keep the tar as it came: unpacked and made
+   again it is no pack.
+
+2. By hand, with tools that every system has. Unpack a copy:
 
      tar xf evidence-pack.tar
-     sha256sum policies/*.toml       each file's name is its digest
+     sha256sum policies/*.toml       # each file's name is its digest
      sha256sum checkpoint nodes entries.jsonl payloads.jsonl
 
-   pack.json is signed. The base64 text of its "payload" lists these digests:
+   pack.json is signed, and lists these digests. What is signed is "DSSEv1 28
+   application/vnd.in-toto+json LENGTH " and the decoded payload:
 
-     helm-verify show evidence-pack.tar pack --statement
-     helm-verify show evidence-pack.tar pack --pae > pae
-     helm-verify show evidence-pack.tar pack --sig > sig
+     sed 's/^{"payload":"\([^"]*\)".*/\1/' pack.json | base64 -d > statement
+     sed 's/.*"sig":"\([^"]*\)".*/\1/' pack.json | base64 -d > sig
+     printf 'DSSEv1 28 application/vnd.in-toto+json %%d ' $(wc -c < statement) > pae
+     cat statement >> pae
      openssl pkeyutl -verify -pubin -inkey log.pem -rawin -in pae -sigfile sig
 
-   log.pem is the log's public key, from the channel of step 1. The one that the
-   evidence names is printed by "show evidence-pack.tar pack --key"; a key's
-   fingerprint is: openssl pkey -pubin -in log.pem -outform DER | sha256sum
+   log.pem is the log's public key, from the channel of step 1; its fingerprint is:
+   openssl pkey -pubin -in log.pem -outform DER | sha256sum
 
-   Each line of entries.jsonl is signed in the same way; "pae" is
-   "DSSEv1 28 application/vnd.in-toto+json LENGTH " and the decoded payload:
-
-     helm-verify show evidence-pack.tar 0 --statement
-     helm-verify show evidence-pack.tar 0 --pae > pae
-     helm-verify show evidence-pack.tar 0 --sig > sig
-
-   The digest in the "subject" of a decision is that of its fields file:
-
-     helm-verify show evidence-pack.tar INDEX --fields | sha256sum
+   Each line of entries.jsonl is signed in the same way. That all of them are in the
+   checkpoint's tree, and that nothing was left out, takes a program.
 
 The formats are in spec/receipt.md, spec/log.md and spec/pack.md of the source.
 `

@@ -196,7 +196,7 @@ func TestCommand(t *testing.T) {
 }
 
 // TestByHand verifies a signature, a digest and a disclosure with tools of other
-// people, on what comes out of a pack, as README.txt in it says.
+// people, on what comes out of a pack.
 func TestByHand(t *testing.T) {
 	dir, _ := setup(t)
 	show := func(which, part string) []byte {
@@ -244,5 +244,47 @@ func TestByHand(t *testing.T) {
 		if out, _, _ := strings.Cut(tool("sha256sum", f.Name), " "); out != fmt.Sprintf("%x", f.SHA256) {
 			t.Errorf("sha256sum of %s is %s, pack.json lists %x", f.Name, out, f.SHA256)
 		}
+	}
+}
+
+// TestReadme runs the commands by hand that README.txt in a pack gives.
+func TestReadme(t *testing.T) {
+	for _, name := range []string{"bash", "tar", "sha256sum", "openssl"} {
+		if _, err := exec.LookPath(name); err != nil {
+			t.Skipf("there is no %s", name)
+		}
+	}
+	dir, _ := setup(t)
+	_, key, _ := run(t, dir, "show", "evidence-pack.tar", "pack", "--key")
+	write(t, dir, "log.pem", []byte(key))
+	bash := func(script string) string {
+		c := exec.Command("bash", "-euo", "pipefail", "-c", script)
+		c.Dir = dir
+		out, err := c.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v\n%s\n%s", err, script, out)
+		}
+		return string(out)
+	}
+	_, byHand, ok := strings.Cut(bash("tar xOf evidence-pack.tar README.txt"), "\n2. By hand")
+	if !ok {
+		t.Fatal("README.txt has no part 2")
+	}
+	var script strings.Builder
+	for line := range strings.Lines(byHand) {
+		if command, ok := strings.CutPrefix(line, "     "); ok {
+			script.WriteString(command)
+		}
+	}
+	out := bash(script.String())
+	listed := bash("cat statement")
+	for line := range strings.Lines(out) {
+		digest, name, ok := strings.Cut(strings.TrimSpace(line), "  ")
+		if ok && (!strings.Contains(listed, `{"name":"`+name+`","digest":{"sha256":"`+digest+`"}}`) || strings.HasPrefix(name, "policies/") && !strings.Contains(name, digest)) {
+			t.Errorf("pack.json does not list %s", line)
+		}
+	}
+	if strings.Count(out, "  ") != 5 || !strings.Contains(out, "Signature Verified Successfully") {
+		t.Errorf("the commands print\n%s", out)
 	}
 }
