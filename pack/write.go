@@ -726,8 +726,8 @@ believed: verify it, offline, with a program and a key that did not come with it
    pack.json is signed, and lists these digests. What is signed is "DSSEv1 28
    application/vnd.in-toto+json LENGTH " and the decoded payload:
 
-     sed 's/^{"payload":"\([^"]*\)".*/\1/' pack.json | base64 -d > statement
-     sed 's/.*"sig":"\([^"]*\)".*/\1/' pack.json | base64 -d > sig
+     cut -d '"' -f 4 pack.json | base64 -d > statement
+     cut -d '"' -f 18 pack.json | base64 -d > sig
      printf 'DSSEv1 28 application/vnd.in-toto+json %%d ' $(wc -c < statement) > pae
      cat statement >> pae
      openssl pkeyutl -verify -pubin -inkey log.pem -rawin -in pae -sigfile sig
