@@ -198,30 +198,29 @@ type walk struct {
 }
 
 // run takes the entries, chunk by chunk: one is checked while the one before it is given
-// its place.
+// its place, and the one after it is read.
 func (w *walk) run(entries, payloads *stream) error {
 	r := &entryReader{from: entries}
-	var checked []item
-	for {
-		next := r.read()
-		s := r.signer
-		var err error
-		w.opts.Each(1+len(next), func(i int) {
-			if i == 0 {
+	next := r.read()
+	for checked := []item(nil); len(checked)+len(next) > 0; {
+		s, err, read := r.signer, error(nil), []item(nil)
+		w.opts.Each(2+len(next), func(i int) {
+			switch i {
+			case 0:
 				err = w.take(checked, payloads)
-			} else {
-				s.check(&next[i-1], w.pack.StreamKey)
+			case 1:
+				read = r.read()
+			default:
+				s.check(&next[i-2], w.pack.StreamKey)
 			}
 		})
 		if err != nil || w.stopped {
 			return err
 		}
-		if len(next) == 0 {
-			return w.ended(r.err)
-		}
 		r.follow(next)
-		checked = next
+		checked, next = next, read
 	}
+	return w.ended(r.err)
 }
 
 // ended is told why no entry follows.

@@ -123,6 +123,9 @@ func readArgs(s *flag.FlagSet, args []string) (files []string, err error) {
 		default:
 			value, args = args[0], args[1:]
 		}
+		if value == "" {
+			return files, wrongUsage("--%s needs a value, and is given none", name)
+		}
 		if seen[name] && !isBool && name != "expect" {
 			return files, wrongUsage("--%s is given twice", name)
 		}

@@ -166,6 +166,9 @@ func (c *Command) options(f *flags) (o verify.Options, trustFile string, err err
 		if o.SinceCheckpoint, err = readFile(f.since, receipt.MaxEnvelopeBytes); err != nil {
 			return o, "", err
 		}
+		if what := kind(o.SinceCheckpoint); what != aCheckpoint && what != aReceipt {
+			return o, "", fmt.Errorf("%s is neither a checkpoint nor a receipt: --since-checkpoint takes one that you kept", f.since)
+		}
 	}
 	return o, trustFile, nil
 }
