@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"crypto/ed25519"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,6 +16,7 @@ import (
 	"github.com/helm-ai-kernel/helm-ai-kernel/policy"
 	"github.com/helm-ai-kernel/helm-ai-kernel/receipt"
 	"github.com/helm-ai-kernel/helm-ai-kernel/strictjson"
+	"github.com/helm-ai-kernel/helm-ai-kernel/verify/verifycmd"
 )
 
 // policies measures the evaluation of a policy of 1,000 rules on 200 tools, of which
@@ -85,11 +88,11 @@ func packs(ctx context.Context, dir string) error {
 	if err := export(ctx, s, file, receipt.Query{All: true}); err != nil {
 		return err
 	}
-	rate, rss, err := verifyFile(ctx, s, dir, file)
+	v, err := verifyFile(ctx, s, dir, file)
 	if err != nil {
 		return err
 	}
-	row("helm-verify, signed entries", fmt.Sprintf("%.0f/s, %.0f MiB", rate, rss), ">= 20000/s, aim 28000", rate >= 20000)
+	v.row("helm-verify, signed entries", ">= 0.61 (20,000 of 33,000/s), aim 0.85", v.enough())
 	return nil
 }
 
@@ -105,12 +108,31 @@ func export(ctx context.Context, s *system, file string, q receipt.Query) error 
 	return err
 }
 
-func verifyFile(ctx context.Context, s *system, dir, file string) (rate, rssMiB float64, err error) {
+// verified is what helm-verify reached, and beside it what the signatures alone cost on
+// as many processors.
+type verified struct{ rate, signatures, rssMiB float64 }
+
+func (v verified) String() string {
+	return fmt.Sprintf("%.0f/s, %.0f MiB", v.rate, v.rssMiB)
+}
+
+// enough reports whether it is the share of the signatures' rate that the budget is of
+// the rate at which the budget was set: 20,000 of 33,000.
+func (v verified) enough() bool { return v.rate/v.signatures >= 20_000./33_000 }
+
+func (v verified) row(what, limit string, ok bool) {
+	info("Ed25519 verify alone, all cores", fmt.Sprintf("%.0f/s", v.signatures))
+	row(what, fmt.Sprintf("%v = %.2f of that", v, v.rate/v.signatures), limit, ok)
+}
+
+func verifyFile(ctx context.Context, s *system, dir, file string) (v verified, err error) {
 	trust := filepath.Join(dir, "trust")
 	if err := os.WriteFile(trust, []byte("log "+receipt.VKey(s.log.Origin(), s.log.Key())+"\nquorum none\n"), 0o600); err != nil {
-		return 0, 0, err
+		return v, err
 	}
-	rate, err = median(func() (float64, error) {
+	var alone []float64
+	v.rate, err = median(func() (float64, error) {
+		alone = append(alone, signaturesAlone())
 		cmd := exec.CommandContext(ctx, filepath.Join(dir, "helm-verify"), "--trust", trust, file)
 		began := time.Now()
 		peak, err := runWatched(cmd)
@@ -118,10 +140,26 @@ func verifyFile(ctx context.Context, s *system, dir, file string) (rate, rssMiB 
 			return 0, err
 		}
 		took := time.Since(began)
-		rssMiB = max(rssMiB, peak)
+		v.rssMiB = max(v.rssMiB, peak)
 		return float64(s.log.Size()) / took.Seconds(), nil
 	})
-	return rate, rssMiB, err
+	slices.Sort(alone)
+	v.signatures = alone[len(alone)/2]
+	return v, err
+}
+
+// signaturesAlone is how many signatures of statements are verified in a second.
+func signaturesAlone() float64 {
+	pub, key, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		panic(err) // as rand.Read does
+	}
+	const n = 20_000
+	msg := make([]byte, 1100)
+	sig := ed25519.Sign(key, msg)
+	began := time.Now()
+	verifycmd.Parallel(n, func(int) { ed25519.Verify(pub, msg, sig) })
+	return n / time.Since(began).Seconds()
 }
 
 // build builds the two programs, stripped.
@@ -223,11 +261,11 @@ func growth(ctx context.Context, dir string) error {
 	if err := export(ctx, s, file, receipt.Query{All: true}); err != nil {
 		return err
 	}
-	rate, rss, err := verifyFile(ctx, s, dir, file)
+	v, err := verifyFile(ctx, s, dir, file)
 	if err != nil {
 		return err
 	}
-	row(fmt.Sprintf("helm-verify of %d entries", s.log.Size()), fmt.Sprintf("%.0f/s, %.0f MiB", rate, rss), ">= 20000/s, <= 128 MiB", rate >= 20000 && rss <= 128)
+	v.row(fmt.Sprintf("helm-verify of %d entries", s.log.Size()), ">= 0.61, <= 128 MiB", v.enough() && v.rssMiB <= 128)
 	ends.CallID = "last"
 	if _, err := s.kernel.Decide(ctx, ends); err != nil {
 		return err
@@ -235,9 +273,9 @@ func growth(ctx context.Context, dir string) error {
 	if err := export(ctx, s, file, receipt.Query{Agent: ends.Agent, Session: ends.Session}); err != nil {
 		return err
 	}
-	if rate, rss, err = verifyFile(ctx, s, dir, file); err != nil {
+	if v, err = verifyFile(ctx, s, dir, file); err != nil {
 		return err
 	}
-	row("helm-verify of one session among as many leaves", fmt.Sprintf("%.0f/s, %.0f MiB", rate, rss), ">= 500000/s", rate >= 500_000)
+	row("helm-verify of one session among as many leaves", v.String(), ">= 500000/s", v.rate >= 500_000)
 	return nil
 }

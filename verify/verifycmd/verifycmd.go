@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"os"
 	"runtime"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 
@@ -68,8 +67,6 @@ func wrongUsage(format string, args ...any) error { return usageError{fmt.Errorf
 
 // Run runs the command and returns its exit code.
 func Run(c Command) int {
-	// Verifying keeps little and throws much away: collect early, stay small.
-	defer debug.SetGCPercent(debug.SetGCPercent(30))
 	code, err := c.run()
 	if err != nil {
 		fmt.Fprintf(c.Stderr, "%s: %s\n", c.Name, verify.Escape(err.Error()))
