@@ -29,8 +29,8 @@ demo: build
 test: parts
 	$(GO) test -race -timeout 9m ./...
 
-# The real parts that tests run: openssl, ssh-keygen, sha256sum, python3, a C compiler
-# for the race detector.
+# The real parts that tests run: openssl, ssh-keygen, sha256sum, python3, curl, jq, a C
+# compiler for the race detector.
 parts:
 	@bash internal/testparts/install.sh
 

@@ -8,6 +8,8 @@ need ssh-keygen openssh-client
 need sha256sum coreutils
 need python3 python3
 need gcc gcc
+need curl curl
+need jq jq
 [ ${#missing[@]} -eq 0 ] && exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
   echo "installing ${missing[*]}"
