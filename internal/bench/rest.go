@@ -92,7 +92,7 @@ func packs(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	v.row("helm-verify, signed entries", ">= 0.61 (20,000 of 33,000/s), aim 0.85", v.enough())
+	v.row("helm-verify, signed entries", ">= 20000/s or 0.61, aim 28000", v.enough())
 	return nil
 }
 
@@ -116,9 +116,9 @@ func (v verified) String() string {
 	return fmt.Sprintf("%.0f/s, %.0f MiB", v.rate, v.rssMiB)
 }
 
-// enough reports whether it is the share of the signatures' rate that the budget is of
-// the rate at which the budget was set: 20,000 of 33,000.
-func (v verified) enough() bool { return v.rate/v.signatures >= 20_000./33_000 }
+// enough reports whether it is 20,000, or on a slower machine than that for which the
+// budget was set the same share of what the signatures alone cost: 20,000 of 33,000.
+func (v verified) enough() bool { return v.rate >= 20_000 || v.rate/v.signatures >= 20_000./33_000 }
 
 func (v verified) row(what, limit string, ok bool) {
 	info("Ed25519 verify alone, all cores", fmt.Sprintf("%.0f/s", v.signatures))
@@ -265,7 +265,7 @@ func growth(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	v.row(fmt.Sprintf("helm-verify of %d entries", s.log.Size()), ">= 0.61, <= 128 MiB", v.enough() && v.rssMiB <= 128)
+	v.row(fmt.Sprintf("helm-verify of %d entries", s.log.Size()), ">= 20000/s or 0.61, <= 128 MiB", v.enough() && v.rssMiB <= 128)
 	ends.CallID = "last"
 	if _, err := s.kernel.Decide(ctx, ends); err != nil {
 		return err
