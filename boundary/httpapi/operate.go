@@ -177,14 +177,15 @@ func (s *started) Write(b []byte) (int, error) {
 
 // A Process is what the process knows of itself.
 type Process struct {
-	Version     string     `json:"version"`
-	PID         int        `json:"pid"`
-	Started     string     `json:"started"`
-	Store       string     `json:"store"`
-	Home        string     `json:"home"`
-	Listeners   []Listener `json:"listeners"`
-	PolicyFile  string     `json:"policy_file,omitzero"`
-	PolicyError string     `json:"policy_error,omitzero"` // why the file was not taken at the last reload
+	Version      string     `json:"version"`
+	PID          int        `json:"pid"`
+	Started      string     `json:"started"`
+	Store        string     `json:"store"`
+	Home         string     `json:"home"`
+	Listeners    []Listener `json:"listeners"`
+	PolicyFile   string     `json:"policy_file,omitzero"`
+	PolicySHA256 string     `json:"policy_sha256,omitzero"` // of the file as it was last taken; another process may have activated another since
+	PolicyError  string     `json:"policy_error,omitzero"`  // why the file was not taken at the last reload
 }
 
 // A Listener is a way in, and what it covers.

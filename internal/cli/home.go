@@ -7,7 +7,9 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -237,6 +239,28 @@ func (h *home) readServer() (s serverFile, err error) {
 		err = json.Unmarshal(b, &s)
 	}
 	return s, err
+}
+
+// other is the server that server.json names, if it is not this process and answers
+// for the log of that origin.
+func (h *home) other(ctx context.Context, origin string) (serverFile, bool) {
+	s, err := h.readServer()
+	if err != nil || s.PID == os.Getpid() {
+		return s, false
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.Address+"/log/checkpoint", nil)
+	if err != nil {
+		return s, false
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return s, false
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(io.LimitReader(resp.Body, 1<<16))
+	return s, err == nil && strings.HasPrefix(string(b), origin+"\n")
 }
 
 // unused returns an error where a process works on this home's log. server.json

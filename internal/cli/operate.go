@@ -111,6 +111,9 @@ func (a *app) showStatus(st *httpapi.BoundaryAnswer) {
 	} else {
 		add("policy", "none: nothing is decided")
 	}
+	if p := st.Policy; p != nil && p.SHA256 != st.Process.PolicySHA256 {
+		add("", "NOT that of this process's file %s: another process activated it", st.Process.PolicyFile)
+	}
 	if st.Process.PolicyError != "" {
 		add("", "the file %s was not taken: %s", st.Process.PolicyFile, st.Process.PolicyError)
 	}

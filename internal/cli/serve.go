@@ -108,6 +108,7 @@ type server struct {
 	mu          sync.Mutex // guards the rest
 	policyStamp string
 	policyErr   error
+	policySHA   string // of the file as it was last taken
 }
 
 // start opens everything and begins to listen.
@@ -150,8 +151,9 @@ func (s *server) start(ctx context.Context) error {
 		c.log.Info("made a key and a log", "home", c.home.dir, "origin", s.log.Origin())
 	}
 	s.kernel = kernel.New(s.log, time.Now)
-	if _, err = s.kernel.Activate(ctx, pol, starter); err != nil {
-		return fmt.Errorf("activate the policy: %w", err)
+	other, shared := c.home.other(ctx, s.log.Origin())
+	if err := s.activate(ctx, pol, shared); err != nil {
+		return err
 	}
 	if err := private("operator's token", c.home.operatorToken()); err != nil {
 		return err
@@ -169,7 +171,31 @@ func (s *server) start(ctx context.Context) error {
 	if _, err := s.kernel.Boundary(ctx, starter, httpapi.Name, receipt.BoundaryStart, s.covers()); err != nil {
 		return err
 	}
+	if shared {
+		c.log.Warn("another server of this home stays the one that commands ask: name this one with --server", "other", other.Address, "pid", other.PID, "this", s.address)
+		return nil
+	}
 	return s.home.writeServer(serverFile{s.address, os.Getpid()})
+}
+
+// activate makes the policy file's the active one, and says what it takes the place of:
+// the store has one policy, whichever process brought it.
+func (s *server) activate(ctx context.Context, p *policy.Policy, shared bool) error {
+	before, err := s.kernel.Status(ctx)
+	if err != nil {
+		return err
+	}
+	if _, err := s.kernel.Activate(ctx, p, starter); err != nil {
+		return fmt.Errorf("activate the policy: %w", err)
+	}
+	if b := before.Policy; b != nil && b.SHA256 != fmt.Sprintf("%x", p.SHA256()) {
+		said := "this policy takes the place of another"
+		if shared {
+			said += ", under which a server that runs decided until now: it decides under this one too"
+		}
+		s.serveConfig.log.Warn(said, "policy", s.policy, "before", fmt.Sprintf("%s version %d", b.ID, b.Version), "sha256", b.SHA256)
+	}
+	return nil
 }
 
 // starter is the principal of what the process does when it is started: it
@@ -292,7 +318,13 @@ func (s *server) readPolicy() (*policy.Policy, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read policy: %w", err)
 	}
-	return policy.Compile(s.policy, src)
+	p, err := policy.Compile(s.policy, src)
+	if err == nil {
+		s.mu.Lock()
+		s.policySHA = fmt.Sprintf("%x", p.SHA256())
+		s.mu.Unlock()
+	}
+	return p, err
 }
 
 // reload reads the policy file again. A bad one keeps the old policy active.
@@ -320,7 +352,7 @@ func (s *server) process(tokens *access.Tokens, local bool) (httpapi.Process, er
 	defer s.mu.Unlock()
 	p := httpapi.Process{Version: versionString(), PID: os.Getpid(), Started: receipt.FormatTime(s.began), Store: "sqlite:" + s.store.Path(), Home: s.home.dir,
 		Listeners:  []httpapi.Listener{{Boundary: httpapi.Name, Address: s.address, Covers: s.covers(), Anonymous: local && !has}},
-		PolicyFile: s.policy}
+		PolicyFile: s.policy, PolicySHA256: s.policySHA}
 	if s.policyErr != nil {
 		p.PolicyError = s.policyErr.Error()
 	}
