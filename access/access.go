@@ -185,11 +185,18 @@ func (t *Tokens) HasAgents() (bool, error) {
 	return slices.ContainsFunc(all, func(t Token) bool { return t.Role == Agent }), err
 }
 
+// HomeOperator is the principal of the token in operator.token, which is in no tokens
+// file: a receipt would else not tell the two apart.
+const HomeOperator = "operator:operator"
+
 // Add adds a token and returns its secret, which is kept nowhere. write replaces
 // the file durably.
 func (t *Tokens) Add(tok Token, write func(path string, content []byte) error) (secret string, err error) {
 	if err := tok.Check(); err != nil {
 		return "", err
+	}
+	if tok.Principal() == HomeOperator {
+		return "", fmt.Errorf("%s is the holder of this home's operator.token: choose another name", HomeOperator)
 	}
 	secret, tok.SHA256 = New()
 	err = t.change(write, func(all []Token) ([]Token, error) {
@@ -223,10 +230,14 @@ func (t *Tokens) Remove(principal string, write func(path string, content []byte
 	})
 }
 
+// change edits the file, one process after the other.
 func (t *Tokens) change(write func(string, []byte) error, edit func([]Token) ([]Token, error)) error {
-	t.mu.Lock()
-	t.read = time.Time{}
-	t.mu.Unlock()
+	unlock, err := lock(t.path + ".lock")
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	t.forget()
 	all, err := t.List()
 	if err != nil {
 		return err
@@ -238,8 +249,33 @@ func (t *Tokens) change(write func(string, []byte) error, edit func([]Token) ([]
 	if err != nil {
 		return err
 	}
+	defer t.forget()
+	return write(t.path, append(b, '\n'))
+}
+
+// forget has the file read at the next question.
+func (t *Tokens) forget() {
 	t.mu.Lock()
 	t.read, t.stamp = time.Time{}, ""
 	t.mu.Unlock()
-	return write(t.path, append(b, '\n'))
+}
+
+// lockWait is how long another process may take to change a file of a few lines.
+const lockWait = 5 * time.Second
+
+// lock makes a file that no two processes can make, and returns what removes it.
+func lock(path string) (unlock func(), err error) {
+	for began := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		if err == nil {
+			f.Close()
+			return func() { os.Remove(path) }, nil
+		}
+		if !errors.Is(err, fs.ErrExist) {
+			return nil, fmt.Errorf("lock tokens: %w", err)
+		}
+		if time.Since(began) > lockWait {
+			return nil, fmt.Errorf("lock tokens: another process has changed them for %s. If none runs any more, remove %s", lockWait, path)
+		}
+	}
 }

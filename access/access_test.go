@@ -2,9 +2,13 @@ package access_test
 
 import (
 	"encoding/base64"
+	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -338,5 +342,51 @@ func TestWriteFails(t *testing.T) {
 	}
 	if got := find(t, tokens, secret); got != "auditor:eve" {
 		t.Errorf("a token that could not be taken back is found as %q", got)
+	}
+}
+
+// TestManyAtOnce changes one file through as many readers as there would be processes:
+// no token is lost.
+func TestManyAtOnce(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tokens.json")
+	var wg sync.WaitGroup
+	for i := range 20 {
+		wg.Go(func() {
+			tokens, err := access.Open(path)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if _, err := tokens.Add(access.Token{Role: access.Auditor, Name: fmt.Sprint("eve", i)}, slowly); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	tokens, err := access.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if all, err := tokens.List(); err != nil || len(all) != 20 {
+		t.Errorf("%d tokens of 20 are there, %v", len(all), err)
+	}
+	if _, err := os.Stat(path + ".lock"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the lock is left: %v", err)
+	}
+}
+
+// slowly replaces a file after the others have had time to read it.
+func slowly(path string, content []byte) error {
+	time.Sleep(5 * time.Millisecond)
+	return ledger.WriteFile(path, content)
+}
+
+func TestHomeOperatorIsTaken(t *testing.T) {
+	tokens, err := access.Open(filepath.Join(t.TempDir(), "tokens.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tokens.Add(access.Token{Role: access.Operator, Name: "operator"}, slowly); err == nil || !strings.Contains(err.Error(), "operator.token") {
+		t.Errorf("a second operator:operator: %v", err)
 	}
 }

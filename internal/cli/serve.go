@@ -200,7 +200,7 @@ func (s *server) activate(ctx context.Context, p *policy.Policy, shared bool) er
 
 // starter is the principal of what the process does when it is started: it
 // was started by whoever holds the home.
-const starter = "operator:operator"
+const starter = access.HomeOperator
 
 func (s *server) covers() string {
 	return "calls that agents put to " + s.address + "; nothing that an agent does without asking"
