@@ -38,6 +38,9 @@ func (k *Kernel) Export(ctx context.Context, w io.Writer, x Export) error {
 		if err != nil {
 			return err
 		}
+		if err := seen(v, k.log.StreamKey(), &x.Query, size); err != nil {
+			return err
+		}
 		// Ed25519 is deterministic: the checkpoint of a size is the same whenever it
 		// is signed.
 		s.Checkpoint, err = receipt.SignCheckpoint(k.log.Signer(), receipt.Checkpoint{Origin: k.log.Origin(), Size: size, Root: root})
@@ -52,6 +55,23 @@ func (k *Kernel) Export(ctx context.Context, w io.Writer, x Export) error {
 	s.StreamKey, s.Key = *k.log.StreamKey(), k.log.Signer()
 	s.Log = &packLog{ctx: ctx, log: k.log, size: size}
 	return pack.Write(w, s, x.Query, x.Options)
+}
+
+// seen refuses a query for a name that the log has nothing of, at that size. Its pack
+// would be good, and whoever mistyped a name would take it for an agent that did nothing.
+func seen(v *ledger.View, key *receipt.StreamKey, q *receipt.Query, size uint64) error {
+	if q.All {
+		return nil
+	}
+	id, name := key.Agent(q.Agent), "agent "+q.Agent
+	if q.Session != "" {
+		id, name = key.Session(q.Agent, q.Session), name+" in session "+q.Session
+	}
+	// The first entry at or after the size is the stream's first: none is before.
+	if seq, err := v.StreamFrom(id, size); seq > 1 || err != nil {
+		return err
+	}
+	return &Error{helm.NotFound, fmt.Errorf("the log of %d entries has nothing of %s", size, name)}
 }
 
 // packLog is the log that a pack is made of. Entries never change, so each read

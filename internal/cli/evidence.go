@@ -27,7 +27,9 @@ func (a *app) evidenceCmd() *cobra.Command {
 	var all, noStreamKey bool
 	export := &cobra.Command{Use: "export --agent A [--session S] | --all", Short: "Write an EvidencePack", Args: exactly(0),
 		Long: `Write an EvidencePack: what the log has of an agent, of one of its sessions, or
-everything. It verifies offline, with helm-verify or "helm-ai-kernel verify".
+everything. It verifies offline, with helm-verify or "helm-ai-kernel verify". A name
+that the log has nothing of gets no pack; one with nothing in the time that is asked
+for gets a pack that proves that.
 
 The pack holds the stream key, with which its reader can test guessed names of
 agents and sessions against the leaves of others. --no-stream-key leaves it out: then
