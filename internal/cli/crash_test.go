@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -50,23 +51,21 @@ type daemon struct {
 // launch starts serve and waits until it is ready.
 func launch(t *testing.T, bin, home string, args ...string) *daemon {
 	t.Helper()
-	d := &daemon{t: t, ended: make(chan struct{})}
-	d.cmd = exec.Command(filepath.Join(bin, "helm-ai-kernel"), append([]string{"serve", "--home", home, "--listen", "127.0.0.1:0"}, args...)...)
+	// Of two servers of one home only the first is named in server.json.
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln.Close()
+	d := &daemon{t: t, address: "http://" + ln.Addr().String(), ended: make(chan struct{})}
+	d.cmd = exec.Command(filepath.Join(bin, "helm-ai-kernel"), append([]string{"serve", "--home", home, "--listen", ln.Addr().String()}, args...)...)
 	d.cmd.Stderr = &d.log
 	if err := d.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	go func() { d.cmd.Wait(); close(d.ended) }()
 	t.Cleanup(d.kill)
-	for began := time.Now(); ; time.Sleep(2 * time.Millisecond) {
-		var s struct {
-			Address string
-			PID     int
-		}
-		if b, err := os.ReadFile(filepath.Join(home, "server.json")); err == nil && json.Unmarshal(b, &s) == nil && s.PID == d.cmd.Process.Pid {
-			d.address = s.Address
-			break
-		}
+	for began := time.Now(); isReady(d.address) != nil; time.Sleep(2 * time.Millisecond) {
 		select {
 		case <-d.ended:
 			t.Fatalf("serve ended:\n%s", d.log.String())
