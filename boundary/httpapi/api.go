@@ -58,6 +58,7 @@ type Config struct {
 	Observe    func(d *kernel.Decision) // called after each decision, for metrics
 	Heartbeat  time.Duration            // between lines of an idle stream
 	MaxStreams int                      // streams of receipts at once
+	MaxLook    int                      // entries that are looked at on one snapshot of the log
 }
 
 // A Server answers the HTTP API.
@@ -78,6 +79,9 @@ func New(c Config) *Server {
 	}
 	if c.MaxStreams == 0 {
 		c.MaxStreams = 64
+	}
+	if c.MaxLook == 0 {
+		c.MaxLook = 10_000
 	}
 	return &Server{Config: c, streams: make(chan struct{}, c.MaxStreams), closing: make(chan struct{}), limiters: map[string]*rate.Limiter{}}
 }

@@ -20,7 +20,8 @@ import (
 const (
 	defaultPage = 100
 	maxPage     = 1000
-	streamChunk = 256 // entries that are read on one snapshot
+	streamChunk = 256 // entries that are sent together
+
 )
 
 // A ReceiptLine is an entry in a list: the statement is the signed bytes.
@@ -143,21 +144,23 @@ func (s *Server) stream(f filter) (id receipt.Hash, one bool) {
 }
 
 // scan gives the matching entries from an index on, at most limit of them, and the
-// index that it has come to: all before it were looked at.
+// index that it has come to: all before it were looked at. It looks at MaxLook entries
+// at most, so that a filter that matches few keeps no snapshot of a large log open.
 func (s *Server) scan(v *ledger.View, f filter, from uint64, limit int, give func(ReceiptLine) error) (uint64, error) {
 	id, one := s.stream(f)
-	n := 0
+	n, looked := 0, 0
 	// look returns whether to go on.
 	look := func(e *ledger.Entry) (bool, error) {
 		st, err := receipt.ParseStatement(e.Statement)
 		if err != nil {
 			return false, err
 		}
+		looked++
 		if !f.matches(st) {
-			return true, nil
+			return looked < s.MaxLook, nil
 		}
 		n++
-		return n < limit, give(ReceiptLine{e.Index, hexID(e.Leaf), st.Body.Kind(), e.Statement})
+		return n < limit && looked < s.MaxLook, give(ReceiptLine{e.Index, hexID(e.Leaf), st.Body.Kind(), e.Statement})
 	}
 	if !one {
 		for e, err := range v.Entries(from, v.Size()) {
@@ -236,7 +239,7 @@ func (s *Server) follow(w http.ResponseWriter, r *http.Request, f filter, from u
 	if err := send(nil); err != nil {
 		return nil
 	}
-	for {
+	for last := time.Now(); ; {
 		var lines bytes.Buffer
 		err := s.Kernel.Log().View(ctx, func(v *ledger.View) error {
 			next, err := s.scan(v, f, from, streamChunk, func(l ReceiptLine) error {
@@ -256,9 +259,11 @@ func (s *Server) follow(w http.ResponseWriter, r *http.Request, f filter, from u
 			if err := send(lines.Bytes()); err != nil {
 				return nil
 			}
+			last = time.Now()
 			continue
 		}
-		wait, stop := context.WithTimeout(ctx, s.Heartbeat)
+		// What is there and does not match is waited for as well: that takes no time.
+		wait, stop := context.WithDeadline(ctx, last.Add(s.Heartbeat))
 		_, err = s.Kernel.Log().Wait(wait, from)
 		stop()
 		switch {
@@ -269,6 +274,7 @@ func (s *Server) follow(w http.ResponseWriter, r *http.Request, f filter, from u
 			if err := send([]byte("\n")); err != nil {
 				return nil
 			}
+			last = time.Now()
 		default:
 			panic(http.ErrAbortHandler)
 		}
