@@ -48,6 +48,45 @@ func statement(t testing.TB, b []byte) *receipt.Statement {
 	return st
 }
 
+// TestApprovalsInEveryState: all are listed, each in the one state that says what
+// became of it, with what still decides something first.
+func TestApprovalsInEveryState(t *testing.T) {
+	s, k := enforcing(t)
+	list := func(all bool) (states string) {
+		t.Helper()
+		approvals, err := k.Approvals(t.Context(), all)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, w := range approvals {
+			states += w.State + " "
+		}
+		return states
+	}
+	used := escalates(t, k, transfer(1001))
+	answers(t, k, used.ID, true)
+	allowedBy(t, k, transfer(1001), used)
+	answers(t, k, escalates(t, k, transfer(1002)).ID, true)
+	answers(t, k, escalates(t, k, transfer(1003)).ID, false)
+	escalates(t, k, transfer(1004))
+	if got := list(false); got != "pending " {
+		t.Errorf("there wait %s", got)
+	}
+	if got := list(true); got != "approved refused pending used " {
+		t.Errorf("there are %s", got)
+	}
+	activate(t, k, payments(2, helm.Enforce))
+	if got := list(true); got != "void refused void used " {
+		t.Errorf("under another policy there are %s", got)
+	}
+	escalates(t, k, transfer(2001))
+	s.set(s.clock().Add(expires))
+	escalates(t, k, transfer(2002)) // it drops what expired from the open ones
+	if got := list(true); got != "pending expired expired refused expired used " {
+		t.Errorf("later there are %s", got)
+	}
+}
+
 // TestApprovalIsUsedOnceAtOnce: 32 callers put the approved call at once, with and
 // without a call_id. One of them is allowed; what the same call_id gives again is
 // that one's receipt, and says so.

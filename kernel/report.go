@@ -217,19 +217,31 @@ func answerable(v *ledger.View, a *ledger.Approval) error {
 	return nil
 }
 
-// A Waiting is an approval with the call that waits for it.
+// States of an approval that is not used, beside the ledger's: it can no longer be
+// answered or used.
+const (
+	ApprovalExpired = "expired"
+	ApprovalVoid    = "void" // another policy was activated
+)
+
+// A Waiting is an approval with the call that waits for it. Its state is the
+// ledger's, but where that is pending or approved and decides nothing any more.
 type Waiting struct {
 	ledger.Approval
 	Time      time.Time
 	Decision  *receipt.Decision
 	Input     json.RawMessage // {"arguments":...,"context":...}, or nil after erasure
 	InputHash receipt.Hash    // the commitment
-	Void      bool            // it can no longer be answered or used: expired, or another policy was activated
+	Void      bool            // it can no longer be answered or used, whatever its state
 }
 
+// maxClosed is how many approvals that decide nothing any more are listed: their
+// number grows with the log.
+const maxClosed = 1000
+
 // Approvals are the calls that wait for an answer, the earliest expiry first. With
-// all set, those too that are answered and not used up, or can decide nothing any
-// more.
+// all set, among them those whose answer stands, and behind them the newest of those
+// that decide nothing any more.
 func (k *Kernel) Approvals(ctx context.Context, all bool) ([]Waiting, error) {
 	var out []Waiting
 	err := k.log.View(ctx, func(v *ledger.View) error {
@@ -237,13 +249,32 @@ func (k *Kernel) Approvals(ctx context.Context, all bool) ([]Waiting, error) {
 			if err != nil {
 				return err
 			}
-			w, err := waiting(v, a)
+			w, err := k.waiting(v, a)
 			if err != nil {
 				return err
 			}
-			w.Void = !a.Live(k.now()) || void(v, a)
-			if all || !w.Void && w.State == ledger.ApprovalPending {
+			if w.State == ledger.ApprovalPending || all && !w.Void {
 				out = append(out, *w)
+			}
+		}
+		if !all {
+			return nil
+		}
+		closed := 0
+		for a, err := range v.Approvals() {
+			if err != nil {
+				return err
+			}
+			w, err := k.waiting(v, a)
+			if err != nil {
+				return err
+			}
+			if !w.Void {
+				continue // it is above
+			}
+			out = append(out, *w)
+			if closed++; closed == maxClosed {
+				break
 			}
 		}
 		return nil
@@ -262,15 +293,13 @@ func (k *Kernel) Approval(ctx context.Context, id string) (w *Waiting, err error
 		if err != nil {
 			return err
 		}
-		if w, err = waiting(v, a); err == nil {
-			w.Void = !a.Live(k.now()) || void(v, a)
-		}
+		w, err = k.waiting(v, a)
 		return err
 	})
 	return w, coded(err)
 }
 
-func waiting(v *ledger.View, a *ledger.Approval) (*Waiting, error) {
+func (k *Kernel) waiting(v *ledger.View, a *ledger.Approval) (*Waiting, error) {
 	_, st, err := v.Statement(a.Escalation)
 	if err != nil {
 		return nil, err
@@ -286,6 +315,15 @@ func waiting(v *ledger.View, a *ledger.Approval) (*Waiting, error) {
 	w := &Waiting{Approval: *a, Time: st.Time, Decision: d, InputHash: st.Subject.SHA256}
 	if p != nil {
 		w.Input = p.Value
+	}
+	expired := !a.Live(k.now())
+	w.Void = expired || void(v, a)
+	switch answered := a.State == ledger.ApprovalRefused || a.State == ledger.ApprovalUsed; {
+	case answered:
+	case expired:
+		w.State = ApprovalExpired
+	case w.Void:
+		w.State = ApprovalVoid
 	}
 	return w, nil
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 	"time"
 
@@ -336,6 +337,34 @@ func (v *View) OpenApprovals(agent, session string) iter.Seq2[*Approval, error] 
 			}
 			if !yield(a, err) || err != nil {
 				return
+			}
+		}
+	}
+}
+
+// approvalChunk is how many entries of the log are looked through at once.
+const approvalChunk = 4096
+
+// Approvals are the approvals of all sessions, in whatever state, the newest first.
+func (v *View) Approvals() iter.Seq2[*Approval, error] {
+	return func(yield func(*Approval, error) bool) {
+		for hi := v.head.Size; hi > 0; hi -= min(hi, approvalChunk) {
+			var chunk []*Approval
+			for row, err := range v.rows.Scan(Approvals, key8(hi-min(hi, approvalChunk)), key8(hi)) {
+				a := new(Approval)
+				if err == nil {
+					err = unmarshalRow(Approvals, row.Value, a)
+				}
+				if err != nil {
+					yield(nil, err)
+					return
+				}
+				chunk = append(chunk, a)
+			}
+			for _, a := range slices.Backward(chunk) {
+				if !yield(a, nil) {
+					return
+				}
 			}
 		}
 	}

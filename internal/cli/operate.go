@@ -163,12 +163,16 @@ func (a *app) approvalsCmd() *cobra.Command {
 		for i := range got.Approvals {
 			a.showApproval(&got.Approvals[i])
 		}
-		if len(got.Approvals) == 0 {
+		switch {
+		case len(got.Approvals) > 0:
+		case all:
+			a.printf("there are no approvals\n")
+		default:
 			a.printf("nothing waits for an answer\n")
 		}
 		return nil
 	}}
-	list.Flags().BoolVar(&all, "all", false, "also those that are answered, expired or void")
+	list.Flags().BoolVar(&all, "all", false, "also those that are answered, and the newest 1000 that are used, expired or void")
 	answer := func(use, short, answer, done string) *cobra.Command {
 		return &cobra.Command{Use: use + " ID", Short: short, Args: exactly(1), RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.client(true)
@@ -191,12 +195,8 @@ func (a *app) approvalsCmd() *cobra.Command {
 }
 
 func (a *app) showApproval(w *httpapi.ApprovalAnswer) {
-	state := w.State
-	if w.Void {
-		state += ", void"
-	}
 	a.printf("%s\n", a.paint(bold, w.ID))
-	rows := [][]string{{"  state", state + ", opened " + w.Opened + ", expires " + w.Expires},
+	rows := [][]string{{"  state", w.State + ", opened " + w.Opened + ", expires " + w.Expires},
 		{"  call", safeText(w.Tool + " by " + w.Agent + " in " + w.Session + ", principal " + w.Principal)},
 		{"  why", safeText(w.Rule + ": " + string(w.Reason.Code) + ": " + w.Reason.Message)}}
 	input := "erased"
