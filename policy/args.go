@@ -13,32 +13,39 @@ import (
 )
 
 // check returns what is wrong with a call's arguments under the tool's
-// declaration, or "". It tells pointers and types, and never a value.
-func (t *tool) check(args strictjson.Value) string {
+// declaration, or "". It tells pointers and types, and never a value. Where that
+// depends on what is hidden, it returns the place of it.
+func (t *tool) check(args strictjson.Value) (wrong, hidden string) {
+	if args.Kind == strictjson.Hidden {
+		return "", args.Text
+	}
 	declared := 0
 	for i := range t.args {
 		a := &t.args[i]
 		v, ok := args.Get(a.name)
 		if !ok {
 			if !a.optional {
-				return fmt.Sprintf("the argument %s is missing", pointer(a.name))
+				return fmt.Sprintf("the argument %s is missing", pointer(a.name)), ""
 			}
 			continue
 		}
 		declared++
+		if v.Kind == strictjson.Hidden && a.kind != "any" {
+			return "", v.Text
+		}
 		if !a.fits(v) {
-			return fmt.Sprintf("the argument %s must be %s, this is %s", pointer(a.name), kindNames[a.kind], jsonKind(v))
+			return fmt.Sprintf("the argument %s must be %s, this is %s", pointer(a.name), kindNames[a.kind], jsonKind(v)), ""
 		}
 	}
 	if t.extra || declared == len(args.Members) {
-		return ""
+		return "", ""
 	}
 	for _, m := range args.Members {
 		if !t.declares(m.Name) {
-			return fmt.Sprintf("the argument %s is not declared", pointer(m.Name))
+			return fmt.Sprintf("the argument %s is not declared", pointer(m.Name)), ""
 		}
 	}
-	return ""
+	return "", ""
 }
 
 func (t *tool) declares(name string) bool {

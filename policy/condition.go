@@ -298,11 +298,29 @@ func (c *condition) eval(in *activation) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	held, ok := out.(types.Bool)
-	if !ok {
-		return false, errNotBool
+	switch out := out.(type) {
+	case types.Bool:
+		return bool(out), nil
+	case *types.Unknown:
+		return false, &unknownError{out}
 	}
-	return bool(held), nil
+	return false, errNotBool
+}
+
+// An unknownError says that a condition depends on what is hidden.
+type unknownError struct{ of *types.Unknown }
+
+func (e *unknownError) Error() string { return "it depends on what is hidden" }
+
+// pointers are the places of what is hidden.
+func (e *unknownError) pointers() (out []string) {
+	for _, id := range e.of.IDs() {
+		trails, _ := e.of.GetAttributeTrails(id)
+		for _, t := range trails {
+			out = append(out, t.String())
+		}
+	}
+	return out
 }
 
 var errNotBool = errors.New("the condition is no bool")

@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"errors"
+
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
@@ -12,12 +14,19 @@ import (
 // Evaluate says what the policy makes of a call. A rule that cannot be evaluated
 // matches with DENY and RULE_ERROR. Of the rules that match, those with the
 // highest verdict decide, and the first of them by id gives the reason.
+//
+// Values of the call may be strictjson.Hidden. What the result depends on of them is in
+// its Hidden: where that is empty, every value in their place gives the same result.
 func (p *Policy) Evaluate(in Input) Result {
 	a := &activation{in: &in}
 	conditions := p.undefined
 	d, ok := p.tools[in.Tool]
 	if ok {
-		if wrong := d.tool.check(in.Arguments); wrong != "" {
+		wrong, hidden := d.tool.check(in.Arguments)
+		if hidden != "" {
+			return Result{Verdict: helm.Deny, Hidden: []string{hidden}}
+		}
+		if wrong != "" {
 			return Result{Verdict: helm.Deny, Rule: "tool:" + in.Tool, Reason: helm.Reason{Code: helm.ArgumentsInvalid, Message: wrong}}
 		}
 		a.tool, conditions = &d.tool, d.conditions
@@ -34,6 +43,9 @@ func (p *Policy) Evaluate(in Input) Result {
 		}
 		verdict, reason := c.rule.verdict, c.rule.reason
 		if err != nil {
+			if u := (*unknownError)(nil); errors.As(err, &u) {
+				out.Hidden = append(out.Hidden, u.pointers()...)
+			}
 			verdict, reason = helm.Deny, errorReason(c.rule, err)
 		}
 		if len(out.Matched) == 0 || rank(verdict) > rank(out.Verdict) {
@@ -41,6 +53,7 @@ func (p *Policy) Evaluate(in Input) Result {
 		}
 		out.Matched = append(out.Matched, Match{c.rule.id, verdict, reason.Code})
 	}
+	out.Hidden = sorted(out.Hidden)
 	return out
 }
 
@@ -68,6 +81,9 @@ func (a *activation) ResolveName(name string) (any, bool) {
 	case "boundary":
 		return types.String(a.in.Boundary), true
 	case "context":
+		if a.in.Context.Kind == strictjson.Hidden {
+			return value(a.in.Context), true
+		}
 		return value(strictjson.Value{Kind: strictjson.Object, Members: a.in.Context.Members}), true
 	case "now":
 		return types.Timestamp{Time: a.in.Now.UTC()}, true

@@ -28,8 +28,8 @@ var (
 // factFields are the fields of facts, of its parts, and of what their lists hold.
 var factFields = map[string]fields{
 	"facts": {
-		"shell": field(shellType, func(f *factsValue) any { return f.shell() }),
-		"path":  field(pathType, func(f *factsValue) any { return f.path() }),
+		"shell": field(shellType, func(f *factsValue) any { return f.inDirectory(func() any { return f.shell() }) }),
+		"path":  field(pathType, func(f *factsValue) any { return f.inDirectory(func() any { return f.path() }) }),
 		"url":   field(urlType, func(f *factsValue) any { return f.url() }),
 		"host":  field(hostType, func(f *factsValue) any { return f.host() }),
 	},
@@ -117,9 +117,14 @@ var factFunctions = slices.Concat(
 
 func field[T any](t *types.Type, get func(T) any) *types.FieldType {
 	return &types.FieldType{
-		Type:    t,
-		IsSet:   func(any) bool { return true },
-		GetFrom: func(target any) (any, error) { return get(target.(T)), nil },
+		Type:  t,
+		IsSet: func(any) bool { return true },
+		GetFrom: func(target any) (any, error) {
+			if unknown, ok := target.(*types.Unknown); ok { // a part of facts, read from what is hidden
+				return unknown, nil
+			}
+			return get(target.(T)), nil
+		},
 	}
 }
 
@@ -222,6 +227,19 @@ func (f *factsValue) cwd() string {
 		return v.Text
 	}
 	return ""
+}
+
+// inDirectory is a part of facts that is read from the working directory, which may be
+// hidden. Arguments that are declared are not: see check.
+func (f *factsValue) inDirectory(part func() any) any {
+	cwd, ok := f.in.Context.Get("cwd")
+	switch {
+	case f.in.Context.Kind == strictjson.Hidden:
+		return hidden(f.in.Context.Text)
+	case ok && cwd.Kind == strictjson.Hidden:
+		return hidden(cwd.Text)
+	}
+	return part()
 }
 
 // foldMatch is match without regard to case.

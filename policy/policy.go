@@ -56,7 +56,8 @@ type Result struct {
 	Verdict helm.Verdict
 	Rule    string // the rule that decides, "default", or "tool:NAME" for ARGUMENTS_INVALID
 	Reason  helm.Reason
-	Matched []Match // every rule that matched or could not be evaluated, by id
+	Matched []Match  // every rule that matched or could not be evaluated, by id
+	Hidden  []string // places of hidden values without which the result cannot be told
 }
 
 // A Match is a rule that matched.

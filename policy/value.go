@@ -44,8 +44,16 @@ func value(v strictjson.Value) ref.Val {
 			return types.WrapErr(errMany)
 		}
 		return object{v}
+	case strictjson.Hidden:
+		return hidden(v.Text)
 	}
 	return types.NullValue
+}
+
+// hidden is a value that is not shown: whatever a condition makes of it is unknown
+// too, unless the rest of the condition decides without it.
+func hidden(pointer string) ref.Val {
+	return types.NewUnknown(0, types.NewAttributeTrail(pointer))
 }
 
 // number is an int, else a uint, else a double, the first that holds exactly the
@@ -226,7 +234,7 @@ func (a array) Contains(v ref.Val) ref.Val {
 		switch same := equal(value(e), v); {
 		case same == types.True:
 			return same
-		case types.IsError(same) && out == types.False:
+		case types.IsUnknown(same), types.IsError(same) && out == types.False:
 			out = same
 		}
 	}
@@ -267,13 +275,12 @@ func (array) ConvertToNative(t reflect.Type) (any, error) {
 }
 func (a array) ConvertToType(t ref.Type) ref.Val { return convert(a, t) }
 
-// equal is types.Equal that lets an error through.
+// equal is types.Equal that lets what is hidden and an error through.
 func equal(a, b ref.Val) ref.Val {
-	if types.IsError(a) {
-		return a
-	}
-	if types.IsError(b) {
-		return b
+	for _, v := range []ref.Val{a, b} {
+		if types.IsUnknownOrError(v) {
+			return v
+		}
 	}
 	return types.Equal(a, b)
 }

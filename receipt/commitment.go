@@ -445,21 +445,23 @@ func (l *Line) children() func(yield func(string) bool) {
 	}
 }
 
-// Value puts the disclosed value together again. It reports false when a line is
-// closed. The disclosure must have passed Verify.
-func (d *Disclosure) Value() (strictjson.Value, bool) {
+// Value puts the disclosed value together again, with strictjson.Hidden in the place of
+// what is closed; whole is that nothing is. The disclosure must have passed Verify.
+func (d *Disclosure) Value() (v strictjson.Value, whole bool) {
 	lines := make(map[string]*Line, len(d.Lines))
 	for i := range d.Lines {
-		if !d.Lines[i].Open {
-			return strictjson.Value{}, false
+		if l := &d.Lines[i]; l.Open {
+			lines[l.Line.Pointer] = &l.Line
 		}
-		lines[d.Lines[i].Line.Pointer] = &d.Lines[i].Line
 	}
-	return rebuild(lines, ""), true
+	return rebuild(lines, ""), len(lines) == len(d.Lines)
 }
 
 func rebuild(lines map[string]*Line, pointer string) strictjson.Value {
 	l := lines[pointer]
+	if l == nil {
+		return strictjson.Value{Kind: strictjson.Hidden, Text: pointer}
+	}
 	v := strictjson.Value{Kind: l.Kind, Bool: l.Bool, Text: l.Text}
 	for _, k := range l.Keys {
 		v.Members = append(v.Members, strictjson.Member{Name: k, Value: rebuild(lines, pointer+"/"+escapeToken(k))})

@@ -35,17 +35,21 @@ const (
 	String
 	Array
 	Object
+
+	// Hidden stands for a value that is not shown. Parse never gives it, and Append prints
+	// it as null. Its Text says where it is, as an RFC 6901 pointer.
+	Hidden
 )
 
 func (k Kind) String() string {
-	return [...]string{"null", "boolean", "number", "string", "array", "object"}[k]
+	return [...]string{"null", "boolean", "number", "string", "array", "object", "hidden value"}[k]
 }
 
 // A Value is a JSON value. The zero Value is null.
 type Value struct {
 	Kind    Kind
 	Bool    bool     // of a Bool
-	Text    string   // a String's characters, or a Number's digits as they came in
+	Text    string   // a String's characters, a Number's digits as they came in, or a Hidden's place
 	Elems   []Value  // of an Array
 	Members []Member // of an Object, in byte order of their names
 }
@@ -147,7 +151,7 @@ func parse(d *jsontext.Decoder, depth int, left *int) (Value, error) {
 // gives v again.
 func (v Value) Append(dst []byte) []byte {
 	switch v.Kind {
-	case Null:
+	case Null, Hidden:
 		return append(dst, "null"...)
 	case Bool:
 		if v.Bool {
