@@ -114,7 +114,7 @@ verify: 0 proved, 1 the evidence is wrong, 2 unreadable or wrong usage, 3 not al
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &exitError{exitUsage, err} })
 	f := root.PersistentFlags()
 	f.StringVar(&a.home, "home", defaultHome(), "where keys, log and tokens are kept")
-	f.StringVar(&a.server, "server", "http://"+defaultListen, "the server to ask")
+	f.StringVar(&a.server, "server", "", "the server to ask; default: this home's own, else http://"+defaultListen)
 	f.StringVar(&a.token, "token-file", "", "file with the token to send; default: the operator's, to this home's own server only")
 	f.BoolVar(&a.json, "json", false, "print JSON")
 	root.AddCommand(a.serveCmd(), a.demoCmd(), a.decideCmd(), a.boundaryCmd(), a.receiptsCmd(), a.approvalsCmd(), a.policyCmd(),

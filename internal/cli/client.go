@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"os"
 	"strings"
 	"time"
 
@@ -20,36 +21,84 @@ import (
 
 // A client asks a server.
 type client struct {
-	base  *url.URL
-	token string
-	http  *http.Client
+	base    *url.URL
+	token   string
+	noToken string // why none is sent
+	http    *http.Client
 }
 
 // A problemError is a problem document that a server answered with.
-type problemError struct{ httpapi.Problem }
+type problemError struct {
+	httpapi.Problem
+	hint string
+}
 
-func (e *problemError) Error() string { return string(e.Code) + ": " + e.Detail }
+func (e *problemError) Error() string { return string(e.Code) + ": " + e.Detail + e.hint }
 
-// client is a client of --server. A large pack takes minutes before its first byte. With auth it sends the token of --token-file or,
-// to the loopback address that this home's server.json names and nowhere else, the
-// operator's.
+// client is a client of --server, or of the server that this home's server.json names.
+// A large pack takes minutes before its first byte. With auth it sends the token of
+// --token-file or, to the loopback address that this home's server.json names and
+// nowhere else, the operator's.
 func (a *app) client(auth bool) (*client, error) {
-	base, err := url.Parse(a.server)
-	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
-		return nil, usagef("the server %q is not an address such as http://%s", a.server, defaultListen)
+	h := &home{dir: a.home}
+	own, ownErr := h.readServer()
+	if a.server == "" {
+		switch {
+		case ownErr == nil:
+			a.server = own.Address
+		case errors.Is(ownErr, os.ErrNotExist):
+			a.server = "http://" + defaultListen
+		default:
+			return nil, usagef("%s does not name a server: %w. Give one with --server", h.serverFile(), ownErr)
+		}
+	}
+	base, err := address(a.server)
+	if err != nil {
+		return nil, err
 	}
 	c := &client{base: base, http: &http.Client{Transport: &http.Transport{
 		DialContext: (&net.Dialer{Timeout: 5 * time.Second}).DialContext, MaxIdleConnsPerHost: 256, ResponseHeaderTimeout: 15 * time.Minute}}}
 	switch {
 	case a.token != "":
 		c.token, err = readToken(a.token)
-	case auth:
-		h := &home{dir: a.home}
-		if s, serr := h.readServer(); serr == nil && s.Address == strings.TrimSuffix(a.server, "/") && loopback(base.Hostname()) {
-			c.token, err = readToken(h.operatorToken())
-		}
+		return c, err
+	case !auth:
+		c.noToken = "this command sends none of its own accord"
+		return c, nil
+	case ownErr != nil:
+		c.noToken = fmt.Sprintf("%s goes only to the server that %s names, and there is no such file", h.operatorToken(), h.serverFile())
+		return c, nil
+	}
+	named, err := address(own.Address)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", h.serverFile(), err)
+	}
+	switch {
+	case !sameServer(base, named):
+		c.noToken = fmt.Sprintf("%s goes only to %s, which %s names", h.operatorToken(), own.Address, h.serverFile())
+	case !loopback(named.Hostname()):
+		c.noToken = fmt.Sprintf("%s goes only to a loopback address, and %s is none", h.operatorToken(), own.Address)
+	default:
+		c.base = named // localhost may be another address than the server's, and somebody else's
+		c.token, err = readToken(h.operatorToken())
 	}
 	return c, err
+}
+
+func address(server string) (*url.URL, error) {
+	u, err := url.Parse(server)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return nil, usagef("the server %q is not an address such as http://%s", server, defaultListen)
+	}
+	return u, nil
+}
+
+// sameServer reports whether the address that was asked for is the one that a
+// server.json names. localhost is any loopback address.
+func sameServer(asked, named *url.URL) bool {
+	host := asked.Hostname() == named.Hostname() || asked.Hostname() == "localhost" && loopback(named.Hostname())
+	return host && asked.Scheme == named.Scheme && asked.Port() == named.Port() && strings.Trim(asked.Path, "/") == strings.Trim(named.Path, "/") &&
+		asked.User == nil && asked.RawQuery == ""
 }
 
 func loopback(host string) bool {
@@ -95,6 +144,9 @@ func (c *client) send(ctx context.Context, method, path string, query url.Values
 	p := new(problemError)
 	if json.Unmarshal(b, &p.Problem) != nil || p.Code == "" {
 		return nil, fmt.Errorf("%s answered %s: it is not a helm-ai-kernel server", c.base, resp.Status)
+	}
+	if p.Status == http.StatusUnauthorized && c.token == "" {
+		p.hint = ". No token was sent: " + c.noToken + ". Give one with --token-file"
 	}
 	return nil, p
 }

@@ -109,8 +109,8 @@ func (a *app) demo(ctx context.Context, out string, own bool) error {
 		return err
 	}
 	if d.operator.token == "" {
-		return fmt.Errorf("the demo answers an escalation and exports evidence, and has no operator's token for %s: give one with --token-file, "+
-			"or run it where that server's home is (--home)", a.server)
+		return fmt.Errorf("the demo answers an escalation and exports evidence, and has no operator's token for %s: %s. Give one with --token-file, "+
+			"or run it where that server's home is (--home)", a.server, d.operator.noToken)
 	}
 	var b [4]byte
 	rand.Read(b[:])
