@@ -2,9 +2,7 @@ package verifycmd
 
 import (
 	"bufio"
-	"bytes"
 	"fmt"
-	"iter"
 	"strings"
 	"unicode/utf16"
 
@@ -68,40 +66,20 @@ type lister struct {
 	w          *bufio.Writer
 	json, full bool
 
-	next    func() ([]byte, error, bool) // line of payloads.jsonl
-	payload []byte                       // that waits for its entry
-	buf     []byte
+	buf []byte
 }
 
 func (l *lister) run(p *pack.Reader, entries uint64) error {
-	next, stop := iter.Pull2(lines(p, pack.Payloads, pack.MaxDisclosureBytes))
-	defer stop()
-	l.next = next
-	for line, err := range lines(p, pack.Entries, receipt.MaxEnvelopeBytes) {
-		if entries == 0 {
-			return nil
-		}
-		entries--
+	for e, err := range p.Entries(entries) {
 		if err != nil {
 			return err
 		}
-		env, err := receipt.ParseEnvelope(line)
-		if err != nil {
-			return err
-		}
-		st, err := receipt.ParseStatement(env.Payload)
-		if err != nil {
-			return err
-		}
-		d, err := l.disclosure(st)
-		if err != nil {
-			return err
-		}
+		d := newDisclosed(&e)
 		l.buf = l.buf[:0]
 		if l.json {
-			l.object(env, st, d)
+			l.object(e.Envelope, e.Statement, d)
 		} else {
-			l.line(st, d)
+			l.line(e.Statement, d)
 		}
 		if _, err := l.w.Write(append(l.buf, '\n')); err != nil {
 			return err
@@ -110,30 +88,18 @@ func (l *lister) run(p *pack.Reader, entries uint64) error {
 	return nil
 }
 
-// disclosure is what the pack discloses of an entry, or nil. What does not lead to the
-// entry's commitment is not shown.
-func (l *lister) disclosure(st *receipt.Statement) (*disclosed, error) {
-	if l.payload == nil {
-		var err error
-		if l.payload, err, _ = l.next(); err != nil {
-			return nil, err
+// newDisclosed is what the pack discloses of an entry, or nil.
+func newDisclosed(e *pack.Disclosed) *disclosed {
+	if e.Disclosure == nil {
+		return nil
+	}
+	v := &disclosed{input: e.Statement.Subject.Name == receipt.SubjectInput, open: map[string]*receipt.Line{}}
+	for i := range e.Disclosure.Lines {
+		if l := &e.Disclosure.Lines[i]; l.Open {
+			v.open[l.Line.Pointer] = &l.Line
 		}
 	}
-	if !bytes.HasPrefix(l.payload, fmt.Appendf(nil, `{"index":%d,`, st.Index)) {
-		return nil, nil
-	}
-	d, err := receipt.ParseDisclosure(l.payload)
-	l.payload = nil
-	if err != nil || d.Verify(st.Subject.SHA256) != nil {
-		return nil, nil
-	}
-	v := &disclosed{input: st.Subject.Name == receipt.SubjectInput, open: map[string]*receipt.Line{}}
-	for i := range d.Lines {
-		if d.Lines[i].Open {
-			v.open[d.Lines[i].Line.Pointer] = &d.Lines[i].Line
-		}
-	}
-	return v, nil
+	return v
 }
 
 // object is an entry as a line of JSON.

@@ -1,7 +1,6 @@
 package verifycmd
 
 import (
-	"bufio"
 	"bytes"
 	"crypto/ed25519"
 	"errors"
@@ -57,7 +56,7 @@ func (c *Command) show(name, which, part string) error {
 func signed(p *pack.Reader, ofPack bool, index uint64, part string) ([]byte, error) {
 	var key ed25519.PublicKey
 	var env *receipt.Envelope
-	for line, err := range lines(p, pack.Entries, receipt.MaxEnvelopeBytes) {
+	for line, err := range p.Lines(pack.Entries, receipt.MaxEnvelopeBytes) {
 		if err != nil {
 			return nil, err
 		}
@@ -108,7 +107,7 @@ func signed(p *pack.Reader, ofPack bool, index uint64, part string) ([]byte, err
 
 func fields(p *pack.Reader, index uint64) ([]byte, error) {
 	prefix := fmt.Appendf(nil, `{"index":%d,`, index)
-	for line, err := range lines(p, pack.Payloads, pack.MaxDisclosureBytes) {
+	for line, err := range p.Lines(pack.Payloads, pack.MaxDisclosureBytes) {
 		if err != nil {
 			return nil, err
 		}
@@ -121,24 +120,4 @@ func fields(p *pack.Reader, index uint64) ([]byte, error) {
 		}
 	}
 	return nil, fmt.Errorf("the payload of entry %d is not in the pack", index)
-}
-
-// lines yields the lines of one file of a pack.
-func lines(p *pack.Reader, name string, max int) func(yield func([]byte, error) bool) {
-	return func(yield func([]byte, error) bool) {
-		f, ok := p.File(name)
-		if !ok {
-			return
-		}
-		s := bufio.NewScanner(p.Section(f))
-		s.Buffer(nil, max+2)
-		for s.Scan() {
-			if !yield(s.Bytes(), nil) {
-				return
-			}
-		}
-		if err := s.Err(); err != nil {
-			yield(nil, fmt.Errorf("%s: %w", name, err))
-		}
-	}
 }
