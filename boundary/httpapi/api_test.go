@@ -268,7 +268,7 @@ func TestRequests(t *testing.T) {
 	}
 	status, b, h = f.do("GET", "/nothing", "", "")
 	f.problem(status, b, h, 404, "NOT_FOUND")
-	for _, q := range []string{"nonsense=1", "limit=0", "limit=1001", "after=x", "last=1&after=1", "verdict=allow", "session=s", "follow=yes", "agent=a&agent=b"} {
+	for _, q := range []string{"nonsense=1", "limit=0", "limit=1001", "after=x", "last=1&after=1", "verdict=allow", "kind=decisions", "kind=Decision", "session=s", "follow=yes", "agent=a&agent=b"} {
 		status, b, h = f.do("GET", "/v1/receipts?"+q, f.operator, "")
 		f.problem(status, b, h, 400, "BAD_REQUEST")
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -46,6 +47,9 @@ type filter struct {
 	verdict        helm.Verdict
 }
 
+var kinds = []receipt.Kind{receipt.KindGenesis, receipt.KindPolicy, receipt.KindSession, receipt.KindDecision, receipt.KindOutcome,
+	receipt.KindApproval, receipt.KindBoundary, receipt.KindFreeze, receipt.KindUnfreeze, receipt.KindKey}
+
 func (s *Server) listReceipts(w http.ResponseWriter, r *http.Request, _ caller) error {
 	q, err := query(r, "agent", "session", "kind", "verdict", "after", "last", "limit", "follow")
 	if err != nil {
@@ -54,6 +58,9 @@ func (s *Server) listReceipts(w http.ResponseWriter, r *http.Request, _ caller) 
 	f := filter{q["agent"], q["session"], receipt.Kind(q["kind"]), helm.Verdict(q["verdict"])}
 	if f.session != "" && f.agent == "" {
 		return refuse(helm.BadRequest, "a session is named with its agent")
+	}
+	if f.kind != "" && !slices.Contains(kinds, f.kind) {
+		return refuse(helm.BadRequest, "the kind %.20q is none of %v", q["kind"], kinds)
 	}
 	if f.verdict != "" && !f.verdict.Valid() {
 		return refuse(helm.BadRequest, "the verdict %.20q is not ALLOW, DENY or ESCALATE", q["verdict"])

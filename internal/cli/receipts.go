@@ -61,8 +61,8 @@ func (a *app) receiptsCmd() *cobra.Command {
 	filters := func(c *cobra.Command) {
 		c.Flags().StringVar(&agent, "agent", "", "only this agent's")
 		c.Flags().StringVar(&session, "session", "", "only this session of --agent")
-		c.Flags().StringVar(&kind, "kind", "", "only entries of this kind, such as decision")
-		c.Flags().StringVar(&verdict, "verdict", "", "only decisions with this verdict")
+		c.Flags().StringVar(&kind, "kind", "", "only entries of this kind: decision, outcome, approval, session, policy, ...")
+		c.Flags().StringVar(&verdict, "verdict", "", "only decisions with this verdict: ALLOW, DENY or ESCALATE")
 		c.Flags().StringVar(&after, "after", "", "only entries behind this index")
 		c.Flags().StringVar(&last, "last", "", "only the last N, and what follows")
 	}
