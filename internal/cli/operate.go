@@ -254,6 +254,7 @@ func (a *app) tokensCmd() *cobra.Command {
 			return a.printJSON(map[string]string{"principal": t.Principal(), "token": secret})
 		}
 		a.printf("%s\n", secret)
+		fmt.Fprintf(a.err, "%s: it is shown only this once. A server that runs takes it within about a second.\n", safeText(t.Principal()))
 		return nil
 	}}
 	add.Flags().StringVar(&role, "role", "", "agent, auditor or operator")
