@@ -101,14 +101,18 @@ func (a *app) receiptsCmd() *cobra.Command {
 
 	var out string
 	show := &cobra.Command{Use: "show ID", Short: "Print a receipt file with a fresh proof", Args: exactly(1),
-		Long: "Print the receipt of an entry, by its id or index: a DSSE envelope with a proof of inclusion\nin the log as it is now. `helm-ai-kernel verify receipt FILE` verifies it.",
+		Long: "Print the receipt of an entry, by its id or index, or, of a call that waits\nfor an answer, by 8 or more of its id's first digits: a DSSE envelope with a proof of inclusion\nin the log as it is now. `helm-ai-kernel verify receipt FILE` verifies it.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.client(true)
 			if err != nil {
 				return err
 			}
+			id, err := c.openApproval(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
 			var raw []byte
-			if err := c.ask(cmd.Context(), http.MethodGet, "/v1/receipts/"+url.PathEscape(args[0]), nil, nil, &raw); err != nil {
+			if err := c.ask(cmd.Context(), http.MethodGet, "/v1/receipts/"+url.PathEscape(id), nil, nil, &raw); err != nil {
 				return err
 			}
 			if out == "" {
