@@ -164,43 +164,72 @@ func (v *View) FindID(id Hash) (uint64, error) {
 }
 
 // findInRun finds an id in a run. Ids are spread evenly, so the first page that is
-// read is the right one or beside it.
+// read is mostly the right one; from there the steps double, so that no ids, however
+// they are spread, cost more than a logarithm of the run.
 func (v *View) findInRun(level int, run uint64, id Hash) (uint64, bool, error) {
 	prefix := idPrefix(id[:])
-	lo, hi := 0, runPages(level) // pages that may have it
-	for page := int(prefix >> 32 * uint64(hi) >> 32); lo < hi; {
-		b, err := v.rows.Get(IDs, idKey(level, run, page))
-		if err != nil {
+	var refs []idRef
+	at := -1                     // the page of refs
+	lo, hi := 0, runPages(level) // the first page that ends at the prefix or behind it is from lo to hi
+	page := int(prefix >> 32 * uint64(hi) >> 32)
+	for step := 1; lo < hi; step *= 2 {
+		var err error
+		if refs, err = v.idRefs(level, run, page); err != nil {
 			return 0, false, err
 		}
-		refs, err := parseRefs(b)
-		if err != nil {
-			return 0, false, err
+		at = page
+		switch {
+		case refs[len(refs)-1].prefix < prefix:
+			lo = page + 1
+			page = min(page+step, lo+(hi-lo)/2)
+		case refs[0].prefix < prefix:
+			lo, hi = page, page
+		default:
+			hi = page
+			page = max(page-step, lo+(hi-lo)/2)
+		}
+	}
+	for page := lo; page < runPages(level); page++ {
+		if page != at {
+			var err error
+			if refs, err = v.idRefs(level, run, page); err != nil {
+				return 0, false, err
+			}
 		}
 		for _, r := range refs {
-			if r.prefix != prefix {
+			if r.prefix > prefix {
+				return 0, false, nil
+			}
+			if r.prefix < prefix {
 				continue
 			}
 			index := run*runLength(level) + uint64(r.offset)
-			if e, err := v.Entry(index); err != nil {
-				return 0, false, err
-			} else if e.Leaf == id {
-				return index, true, nil
+			if e, err := v.Entry(index); err != nil || e.Leaf == id {
+				return index, err == nil, err
 			}
-		}
-		switch {
-		case prefix < refs[0].prefix:
-			hi, page = page, page-1
-		case prefix > refs[len(refs)-1].prefix:
-			lo, page = page+1, page+1
-		default:
-			return 0, false, nil
-		}
-		if page < lo || page >= hi {
-			break
 		}
 	}
 	return 0, false, nil
+}
+
+// idRefs is a page of a run.
+func (v *View) idRefs(level int, run uint64, page int) ([]idRef, error) {
+	b, err := v.rows.Get(IDs, idKey(level, run, page))
+	if err != nil {
+		return nil, err
+	}
+	refs, err := parseRefs(b)
+	if err != nil {
+		return nil, err
+	}
+	damaged := len(refs) != min(int(runLength(level))-page*idPage, idPage)
+	for i, r := range refs {
+		damaged = damaged || uint64(r.offset) >= runLength(level) || i > 0 && compareRefs(refs[i-1], r) >= 0
+	}
+	if damaged {
+		return nil, fmt.Errorf("a row of table %s is damaged", IDs)
+	}
+	return refs, nil
 }
 
 // recentIDs remembers where the newest entries of this process are: outcomes are
