@@ -14,7 +14,6 @@ import (
 	"cel.dev/cel-go/common/types"
 
 	helm "github.com/helm-ai-kernel/helm-ai-kernel"
-	"github.com/helm-ai-kernel/helm-ai-kernel/facts"
 )
 
 // A condition is a rule's "when" as it is evaluated for one tool. A nil program
@@ -105,7 +104,7 @@ type checker struct {
 
 // walk refuses what the language could but must not do: maps and messages made in
 // a condition, whose order is nobody's, regular expressions that are not known at
-// load, and directories and hosts that are none. It notes what the condition walks
+// load, and entries of facts' lists that could not match. It notes what the condition walks
 // and which facts it reads.
 func (c *checker) walk(a *celast.AST) bool {
 	c.ranges, c.facts = map[int64]bool{}, map[string]bool{}
@@ -149,18 +148,7 @@ func (c *checker) call(a *celast.AST, e celast.Expr) {
 	fact := part + "." + call.FunctionName()
 	c.facts[fact] = true
 	for i, arg := range call.Args() {
-		for _, text := range c.known(arg) {
-			switch {
-			case fact == "path.under" || fact == "path.touches" || fact == "shell.only" && i == 1:
-				if p := facts.ParsePath(text, ""); p.Opaque {
-					c.expr(a, arg, "%q is no directory that a rule can ask for: %s", text, p.Why)
-				}
-			case fact == "host.within" || fact == "host.touches":
-				if h := facts.ParseHost(strings.TrimPrefix(text, "*.")); h.Opaque {
-					c.expr(a, arg, "%q is no host that a rule can ask for: %s", text, h.Why)
-				}
-			}
-		}
+		c.asked(a, fact, i, arg)
 	}
 }
 
@@ -174,25 +162,6 @@ func selected(e celast.Expr, variable string) string {
 		return ""
 	}
 	return s.FieldName()
-}
-
-// known returns the strings of an expression that are known at load.
-func (c *checker) known(e celast.Expr) []string {
-	switch e.Kind() {
-	case celast.LiteralKind:
-		if text, ok := e.AsLiteral().(types.String); ok {
-			return []string{string(text)}
-		}
-	case celast.ListKind:
-		var out []string
-		for _, element := range e.AsList().Elements() {
-			out = append(out, c.known(element)...)
-		}
-		return out
-	case celast.SelectKind:
-		return c.l.sizes.lists[selected(e, "lists")]
-	}
-	return nil
 }
 
 // expr reports what is wrong with an expression.

@@ -94,8 +94,6 @@ func TestRefused(t *testing.T) {
 		{"dyn", head + when(`dyn(args.to) == 1`), `"dyn" is not known`},
 		{"type()", head + when(`type(args.to) == string`), `"type" is not known`},
 		{"bytes", head + when(`bytes(args.to) == b"x"`), `"bytes" is not known`},
-		{"directory", head + decl + "[[rule]]\nid = \"r\"\nverdict = \"DENY\"\ntools = [\"fs.read\"]\nwhen = 'facts.path.touches([\"/etc\", \"etc\"])'\n", `"etc" is no directory that a rule can ask for`},
-		{"host", head + decl + "[[rule]]\nid = \"r\"\nverdict = \"DENY\"\ntools = [\"fs.read\"]\nwhen = 'facts.host.within(\"https://x.example\")'\n", `"https://x.example" is no host that a rule can ask for`},
 		{"fact without argument", head + when(`facts.shell.only("ls")`), "facts.shell is opaque in every call: the tool pay.transfer has no argument of the type command"},
 		{"half a fact", head + decl + "[[rule]]\nid = \"r\"\nverdict = \"ALLOW\"\ntools = [\"fs.read\"]\nwhen = 'facts.path.list.all(p, p.startsWith(\"/srv\"))'\n", "add !facts.path.opaque"},
 		{"buried", head + ruleWith() + "[[rule]]\nid = \"d\"\nverdict = \"DENY\"\ntools = [\"pay.*\"]\n", `the rule never decides: the rule "d" always gives DENY for its tools`},
