@@ -189,6 +189,10 @@ func TestFacts(t *testing.T) {
 		{`facts.shell.runs(["sudo"])`, `{"cmd":"sudo ls"}`, "true"},
 		{`facts.shell.privileged`, `{"cmd":"sudo ls"}`, "true"},
 		{`facts.shell.runs(["rm", "git push"])`, `{"cmd":"git pull"}`, "false"},
+		{`facts.shell.runs(["rm", "git push"])`, `{"cmd":"git -C . --no-pager push"}`, "true"},
+		{`facts.shell.runs("git push")`, `{"cmd":"git commit -m push"}`, "false"},
+		{`facts.shell.strays("git push")`, `{"cmd":"git -C .. push"}`, "true"},
+		{`facts.shell.only("git status")`, `{"cmd":"git -c core.fsmonitor=x status"}`, "false"},
 		{`facts.shell.commands.exists(c, c.name == "rm" && c.args.exists(a, a.startsWith("-") && a.contains("r")))`, `{"cmd":"rm -fr x"}`, "true"},
 		{`facts.shell.commands.exists(c, c.writes.exists(w, w == "out"))`, `{"cmd":"ls > out"}`, "true"},
 

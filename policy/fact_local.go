@@ -79,7 +79,7 @@ func (s *shellFacts) only(allowed, dirs []string) bool {
 func (s *shellFacts) runs(names []string) bool {
 	for _, c := range s.commands {
 		for _, n := range names {
-			if begins(n, c.Name, c.Args) || c.Path == n || slices.Contains(c.Via, n) {
+			if calls(c, n) || c.Path == n || slices.Contains(c.Via, n) {
 				return true
 			}
 		}
@@ -104,11 +104,18 @@ func (s *shellFacts) names(patterns []string) bool {
 // working directory.
 func (s *shellFacts) strays(commands []string) bool {
 	return slices.ContainsFunc(s.commands, func(c facts.Command) bool {
-		return slices.ContainsFunc(commands, func(entry string) bool { return begins(entry, c.Name, c.Args) }) && c.Strays(s.cwd)
+		return slices.ContainsFunc(commands, func(entry string) bool { return calls(c, entry) }) && c.Strays(s.cwd)
 	})
 }
 
-// begins reports whether a command begins with the words of entry.
+// calls reports whether a command may be what entry names, wherever its file lies
+// and whatever options stand before the entry's words.
+func calls(c facts.Command, entry string) bool {
+	words := strings.Fields(entry)
+	return len(words) > 0 && words[0] == c.Name && c.MayBegin(words[1:]...)
+}
+
+// begins reports whether a command begins with the words of entry, and exactly so.
 func begins(entry, name string, args []string) bool {
 	first, rest, more := strings.Cut(entry, " ")
 	if first != name {
