@@ -84,17 +84,21 @@ func (v *View) Counts() Counts {
 
 // Entry is the entry at that index.
 func (v *View) Entry(index uint64) (*Entry, error) {
-	if index < v.head.Size {
-		b, err := v.rows.Get(Entries, key8(index))
-		if err != nil {
-			return nil, err
-		}
-		if b != nil {
-			return parseEntry(index, b)
-		}
+	if index >= v.head.Size {
+		return nil, fmt.Errorf("entry %d: %w in a log of %d entries", index, ErrNotFound, v.head.Size)
 	}
-	return nil, fmt.Errorf("entry %d: %w in a log of %d entries", index, ErrNotFound, v.head.Size)
+	b, err := v.rows.Get(Entries, key8(index))
+	if err != nil {
+		return nil, err
+	}
+	if b == nil {
+		return nil, missing(index)
+	}
+	return parseEntry(index, b)
 }
+
+// missing is not ErrNotFound: there is such an entry, and the store has lost it.
+func missing(index uint64) error { return fmt.Errorf("entry %d is missing in the store", index) }
 
 // Entries are the entries from index lo to before hi.
 func (v *View) Entries(lo, hi uint64) iter.Seq2[*Entry, error] {
@@ -108,7 +112,7 @@ func (v *View) Entries(lo, hi uint64) iter.Seq2[*Entry, error] {
 			}
 			n, err := num8(row.Key)
 			if err == nil && n != next {
-				err = fmt.Errorf("entry %d is missing in the store", next)
+				err = missing(next)
 			}
 			var e *Entry
 			if err == nil {
@@ -120,7 +124,7 @@ func (v *View) Entries(lo, hi uint64) iter.Seq2[*Entry, error] {
 			next++
 		}
 		if next < hi {
-			yield(nil, fmt.Errorf("entry %d is missing in the store", next))
+			yield(nil, missing(next))
 		}
 	}
 }
@@ -197,11 +201,9 @@ func (v *View) StreamEntries(id Hash, seq uint64) iter.Seq2[uint64, error] {
 			at, err := v.seek(id, head, func(n node) bool { return n.Seq >= last })
 			for i := len(chunk) - 1; i >= 0 && err == nil; i-- {
 				chunk[i] = at.Index
-				if i > 0 {
-					var l link
-					l, err = v.link(id, at)
-					at = node{l.Prev, at.Seq - 1}
-				}
+				var l link
+				l, err = v.link(id, at)
+				at = node{l.Prev, at.Seq - 1}
 			}
 			if err != nil {
 				yield(0, err)
@@ -234,25 +236,26 @@ func (v *View) StreamFrom(id Hash, index uint64) (uint64, error) {
 // behind it and for the head.
 func (v *View) seek(id Hash, head *streamRow, holds func(node) bool) (node, error) {
 	at := node{head.Index, head.Seq}
-	for at.Seq > 1 {
+	for {
 		l, err := v.link(id, at)
-		if err != nil {
-			return node{}, err
+		if at.Seq == 1 || err != nil {
+			return at, err
 		}
 		prev := node{l.Prev, at.Seq - 1}
 		switch {
 		case !holds(prev):
-			return at, nil
+			_, err := v.link(id, prev) // else an edited link would hide entries
+			return at, err
 		case holds(l.Jump):
 			at = l.Jump
 		default:
 			at = prev
 		}
 	}
-	return at, nil
 }
 
-// link is the link of a stream's entry.
+// link is the link of a stream's entry. It is an error where that is not the
+// stream's at that seq.
 func (v *View) link(id Hash, at node) (link, error) {
 	e, st, err := v.Statement(at.Index)
 	if err != nil {
@@ -260,7 +263,7 @@ func (v *View) link(id Hash, at node) (link, error) {
 	}
 	for i := range st.Streams {
 		if in := &st.Streams[i]; in.ID == id && in.Seq == at.Seq && i < len(e.links) {
-			if l := e.links[i]; l.Prev < at.Index && l.Jump.Index < at.Index && l.Jump.Seq < at.Seq {
+			if l := e.links[i]; at.Seq == 1 || l.Prev < at.Index && l.Jump.Index < at.Index && l.Jump.Seq < at.Seq {
 				return l, nil
 			}
 		}
