@@ -309,7 +309,7 @@ func readJSON(w http.ResponseWriter, r *http.Request, v any) error {
 		return refuse(helm.BadRequest, "the request could not be read: %w", err)
 	}
 	if err := json.Unmarshal(b, v, json.RejectUnknownMembers(true)); err != nil {
-		return refuse(helm.BadRequest, "%s", strings.TrimPrefix(err.Error(), "json: "))
+		return refuse(helm.BadRequest, "%w", Misread(err))
 	}
 	return nil
 }

@@ -3,7 +3,10 @@ package httpapi
 import (
 	"bytes"
 	"encoding/base64"
+	"errors"
+	"fmt"
 	"net/http"
+	"reflect"
 	"strings"
 	"time"
 
@@ -23,6 +26,37 @@ func marshalProblem(p *Problem) []byte {
 		panic(err) // strings and a number
 	}
 	return append(b, '\n')
+}
+
+// Misread says in plain words why JSON could not be read into one of the requests.
+func Misread(err error) error {
+	var s *json.SemanticError
+	if !errors.As(err, &s) {
+		return errors.New(strings.TrimPrefix(err.Error(), "jsontext: "))
+	}
+	kind := s.JSONKind.String()
+	switch s.JSONKind {
+	case '{', '}':
+		kind = "object"
+	case '[', ']':
+		kind = "array"
+	}
+	where := "the whole"
+	if s.JSONPointer != "" {
+		where = string(s.JSONPointer)
+	}
+	switch {
+	case errors.Is(err, json.ErrUnknownName):
+		return fmt.Errorf("there is no member %q", s.JSONPointer.LastToken())
+	case s.GoType == nil:
+	case s.GoType.Kind() == reflect.Struct:
+		return fmt.Errorf("%s must be an object, and is a JSON %s", where, kind)
+	case s.GoType.Kind() == reflect.String:
+		return fmt.Errorf("%s must be a string, and is a JSON %s", where, kind)
+	case s.GoType.Kind() == reflect.Uint64:
+		return fmt.Errorf("%s must be a whole number from 0 to 18446744073709551615", where)
+	}
+	return fmt.Errorf("%s cannot be read: it is a JSON %s", where, kind)
 }
 
 // A DecisionRequest is the body of POST /v1/decisions.

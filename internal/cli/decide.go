@@ -118,7 +118,7 @@ func (a *app) decideAll(ctx context.Context, c *client, name string, in io.Reade
 func (a *app) decideOne(ctx context.Context, c *client, line []byte, t *totals) error {
 	var call recordedCall
 	if err := json.Unmarshal(line, &call, json.RejectUnknownMembers(true)); err != nil {
-		return fmt.Errorf("it is no recorded call: %s", strings.TrimPrefix(err.Error(), "json: "))
+		return fmt.Errorf("it is no recorded call: %w", httpapi.Misread(err))
 	}
 	var d httpapi.DecisionAnswer
 	req := httpapi.DecisionRequest{Agent: call.Agent, Session: call.Session, CallID: call.CallID, Tool: call.Tool, Arguments: call.Arguments, Context: call.Context}
