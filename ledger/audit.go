@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"encoding/binary"
@@ -54,6 +55,7 @@ func (l *Log) note(f func(*Audit)) {
 // auditAtOpen checks what Options.AuditFor asks for.
 func (l *Log) auditAtOpen(ctx context.Context) error {
 	var size uint64
+	var edge error
 	err := l.View(ctx, func(v *View) error {
 		size = v.Size()
 		if err := l.verifyHead(&v.head); err != nil {
@@ -62,16 +64,23 @@ func (l *Log) auditAtOpen(ctx context.Context) error {
 		if err := l.checkGenesis(v); err != nil {
 			return err
 		}
-		if err := l.checkEdge(v); err != nil {
-			return err
-		}
 		l.last.Store(&v.head)
+		if edge = l.checkEdge(v); edge != nil {
+			return nil
+		}
 		return l.checkHighWaterFile(v)
 	})
-	if err != nil || l.opts.AuditFor < 0 {
+	if err != nil {
 		return err
 	}
-	if l.opts.AuditFor == 0 || size <= auditAll {
+	all := l.opts.AuditFor == 0 || l.opts.AuditFor > 0 && size <= auditAll
+	if edge != nil {
+		return l.locate(ctx, size, all, edge)
+	}
+	if l.opts.AuditFor < 0 {
+		return nil
+	}
+	if all {
 		return l.Check(ctx, nil)
 	}
 	if err := l.checkNewest(ctx, size, l.opts.AuditFor); err != nil {
@@ -83,6 +92,16 @@ func (l *Log) auditAtOpen(ctx context.Context) error {
 		}
 	})
 	return nil
+}
+
+// locate is the mismatch of single entries that an edge which does not fit comes
+// from, or else the edge's error.
+func (l *Log) locate(ctx context.Context, size uint64, all bool, edge error) error {
+	check := func() error { return l.Check(ctx, nil) }
+	if !all {
+		check = func() error { return l.checkNewest(ctx, size, max(l.opts.AuditFor, time.Second)) }
+	}
+	return cmp.Or(check(), edge)
 }
 
 func (l *Log) checkGenesis(v *View) error {
@@ -109,7 +128,8 @@ func (l *Log) checkEdge(v *View) error {
 		}
 		return fmt.Errorf("the store has an entry %d, and the log's head has only %d entries", binary.BigEndian.Uint64(row.Key), v.head.Size)
 	}
-	hashes, err := v.ReadHashes(frontierIndexes(v.head.Size))
+	indexes := frontierIndexes(v.head.Size)
+	hashes, err := v.ReadHashes(indexes)
 	if err != nil {
 		return err
 	}
@@ -118,7 +138,9 @@ func (l *Log) checkEdge(v *View) error {
 	}
 	for i, h := range hashes {
 		if digest(h) != v.head.Frontier[i] {
-			return fmt.Errorf("the tree's right edge differs from the stored entries and tiles: %x in the head, %x of the entries", v.head.Frontier[i], digest(h))
+			level, n := tlog.SplitStoredHashIndex(indexes[i])
+			return fmt.Errorf("the tree's right edge differs from the stored entries and tiles from index %d on: %x in the head, %x of the entries",
+				n<<level, v.head.Frontier[i], digest(h))
 		}
 	}
 	root, err := tlog.TreeHash(int64(v.head.Size), v)
@@ -198,7 +220,7 @@ func (l *Log) checkNewest(ctx context.Context, size uint64, limit time.Duration)
 			}
 			errs := make([]error, len(chunk))
 			parallel(len(chunk), func(i int) { _, errs[i] = l.checkEntry(chunk[i], key) })
-			return errors.Join(errs...)
+			return cmp.Or(errs...)
 		})
 		if err != nil {
 			return err
@@ -289,7 +311,7 @@ func (c *checker) entries(v *View, hi uint64) error {
 		}
 		to = min(to+1, len(chunk))
 		parallel(to-from, func(i int) { statements[from+i], errs[from+i] = c.log.checkEntry(chunk[from+i], c.key) })
-		if err := errors.Join(errs...); err != nil {
+		if err := cmp.Or(errs...); err != nil {
 			return err
 		}
 		if k, ok := statements[to-1].Body.(*receipt.Key); ok {
@@ -331,7 +353,10 @@ func (c *checker) entry(v *View, e *Entry, st *receipt.Statement) error {
 			if err != nil {
 				return err
 			}
-			if got == nil || !bytes.Equal(got, want) {
+			if got == nil {
+				return fmt.Errorf("entry %d: its row in table %s is missing", e.Index, t)
+			}
+			if !bytes.Equal(got, want) {
 				return fmt.Errorf("entry %d: its row in table %s is %x, and must be %x", e.Index, t, got, want)
 			}
 			c.counts[t]++
@@ -342,6 +367,9 @@ func (c *checker) entry(v *View, e *Entry, st *receipt.Statement) error {
 		got, err := v.rows.Get(Calls, []byte(k))
 		if err != nil {
 			return err
+		}
+		if got == nil {
+			return fmt.Errorf("entry %d: its row in table %s is missing", e.Index, Calls)
 		}
 		if n, err := num8(got); err != nil || n < e.Index {
 			return fmt.Errorf("entry %d: its row in table %s is %x", e.Index, Calls, got)
@@ -393,8 +421,8 @@ func (c *checker) tile(v *View, level int, h Hash) error {
 	if err != nil {
 		return err
 	}
-	if !bytes.Equal(got, full) {
-		return fmt.Errorf("tile %d at level %d differs from the entries below index %d", number, level, c.st.head.Size)
+	if err := sameTile(level, number, got, full); err != nil {
+		return err
 	}
 	c.counts[Tiles]++
 	if level == 0 {
@@ -410,6 +438,22 @@ func (c *checker) tile(v *View, level int, h Hash) error {
 	return c.tile(v, level+1, Hash(subtree(hashes)))
 }
 
+// sameTile says from which entry on a stored tile is another than it must be.
+func sameTile(level int, number uint64, got, want []byte) error {
+	if bytes.Equal(got, want) {
+		return nil
+	}
+	if got == nil {
+		return fmt.Errorf("tile %d at level %d is missing", number, level)
+	}
+	same := 0
+	for same < len(got) && same < len(want) && got[same] == want[same] {
+		same++
+	}
+	from := (number*tileWidth + uint64(same/32)) << (TileHeight * level)
+	return fmt.Errorf("tile %d at level %d differs from the entries from index %d on", number, level, from)
+}
+
 // finish compares what is left when all entries are folded: the rows that change,
 // the number of those that do not, and the head.
 func (c *checker) finish(v *View) error {
@@ -422,8 +466,8 @@ func (c *checker) finish(v *View) error {
 		if err != nil {
 			return err
 		}
-		if !bytes.Equal(got, partial) {
-			return fmt.Errorf("tile %d at level %d differs from the entries", number, level)
+		if err := sameTile(level, number, got, partial); err != nil {
+			return err
 		}
 		c.counts[Tiles]++
 	}
@@ -464,8 +508,13 @@ func (c *checker) compare(v *View, t Table) error {
 			return err
 		}
 		want, _, ok := next()
-		if !ok || !bytes.Equal(row.Key, want.Key) || !bytes.Equal(row.Value, want.Value) {
-			return fmt.Errorf("table %s: the row %x is %q, the entries lead to the row %x with %q", t, row.Key, row.Value, want.Key, want.Value)
+		switch order := bytes.Compare(row.Key, want.Key); {
+		case !ok || order < 0:
+			return fmt.Errorf("table %s: the row %x is there, the entries do not lead to it", t, row.Key)
+		case order > 0:
+			return fmt.Errorf("table %s: the row %x is missing", t, want.Key)
+		case !bytes.Equal(row.Value, want.Value):
+			return fmt.Errorf("table %s: the row %x is %q, the entries lead to %q", t, row.Key, row.Value, want.Value)
 		}
 	}
 	if want, _, ok := next(); ok {

@@ -197,7 +197,7 @@ func TestAttacks(t *testing.T) {
 		{"entry changed, hash recomputed", "entry 100: its signature does not verify", func(t *testing.T, v *victim) {
 			v.forge(t, 100)
 		}},
-		{"entry changed, hash and tiles recomputed", "the tree's right edge differs from the stored entries and tiles", func(t *testing.T, v *victim) {
+		{"entry changed, hash and tiles recomputed", "entry 100: its signature does not verify", func(t *testing.T, v *victim) {
 			leaf := v.forge(t, 100)
 			tile := v.value(t, "SELECT v FROM tiles WHERE k = ?", make([]byte, 9))
 			copy(tile[100*32:], leaf[:])
@@ -323,14 +323,14 @@ func TestAttacks(t *testing.T) {
 		{"ids added", "table ids", func(t *testing.T, v *victim) {
 			v.exec(t, "INSERT INTO ids SELECT CAST(x'01' || substr(k, 2) AS BLOB), v FROM ids")
 		}},
-		{"outcome deleted", "its row in table outcomes", func(t *testing.T, v *victim) { v.exec(t, "DELETE FROM outcomes") }},
+		{"outcome deleted", "its row in table outcomes is missing", func(t *testing.T, v *victim) { v.exec(t, "DELETE FROM outcomes") }},
 		{"outcome moved", "its row in table outcomes", func(t *testing.T, v *victim) {
 			v.exec(t, "UPDATE outcomes SET k = ?", key8(v.waiting.Index))
 		}},
 		{"outcome invented", "table outcomes", func(t *testing.T, v *victim) {
 			v.exec(t, "INSERT INTO outcomes VALUES (?, ?)", key8(v.waiting.Index), key8(299))
 		}},
-		{"call_id forgotten", "its row in table calls", func(t *testing.T, v *victim) {
+		{"call_id forgotten", "its row in table calls is missing", func(t *testing.T, v *victim) {
 			v.exec(t, "DELETE FROM calls WHERE v = ?", key8(250))
 		}},
 		{"call_id redirected", "table calls", func(t *testing.T, v *victim) {
@@ -339,13 +339,13 @@ func TestAttacks(t *testing.T) {
 		{"call_id invented", "table calls", func(t *testing.T, v *victim) {
 			v.exec(t, "INSERT INTO calls SELECT CAST(k || 'x' AS BLOB), v FROM calls WHERE v = ?", key8(250))
 		}},
-		{"full tile changed", "tile 0 at level 0 differs", func(t *testing.T, v *victim) {
-			v.exec(t, "UPDATE tiles SET v = CAST(zeroblob(32) || substr(v, 33) AS BLOB) WHERE k = ?", make([]byte, 9))
+		{"full tile changed", "tile 0 at level 0 differs from the entries from index 5 on", func(t *testing.T, v *victim) {
+			v.exec(t, "UPDATE tiles SET v = CAST(substr(v, 1, 165) || x'00' || substr(v, 167) AS BLOB) WHERE k = ?", make([]byte, 9))
 		}},
 		{"full tile deleted", "tile 0 at level 0", func(t *testing.T, v *victim) {
 			v.exec(t, "DELETE FROM tiles WHERE k = ?", make([]byte, 9))
 		}},
-		{"upper tile changed", "the tree's right edge differs", func(t *testing.T, v *victim) {
+		{"upper tile changed", "tile 0 at level 1 differs from the entries from index 0 on", func(t *testing.T, v *victim) {
 			v.exec(t, "UPDATE tiles SET v = CAST(zeroblob(32) || substr(v, 33) AS BLOB) WHERE substr(k, 1, 1) = x'01'")
 		}},
 		{"upper tile deleted", "tile 0 at level 1", func(t *testing.T, v *victim) { v.exec(t, "DELETE FROM tiles WHERE substr(k, 1, 1) = x'01'") }},
