@@ -11,7 +11,7 @@ import (
 func (w *walker) call(c *syntax.CallExpr, sc scope) {
 	for _, a := range c.Assigns {
 		w.assign(a, sc)
-		if len(c.Args) > 0 && a.Name != nil {
+		if a.Name != nil {
 			sc.env = w.grow(sc.env, a.Name.Value)
 		}
 	}
@@ -22,9 +22,16 @@ func (w *walker) call(c *syntax.CallExpr, sc scope) {
 	switch {
 	case len(words) > 0:
 		w.run(words, sc)
-	case len(sc.reads)+len(sc.writes) > 0:
+	case len(c.Assigns)+len(sc.reads)+len(sc.writes) > 0:
 		w.emit([]word{{text: ":"}}, sc)
 	}
+}
+
+// set adds what sets a variable and is no command, such as the head of a loop. What
+// runs behind it may read the variable, so it is the command ":" with the variable set.
+func (w *walker) set(name string, sc scope) {
+	sc.env = w.grow(sc.env, name)
+	w.emit([]word{{text: ":"}}, sc)
 }
 
 // grow is list with x, in memory of its own, since scopes share their lists. A
@@ -57,6 +64,7 @@ func (w *walker) run(words []word, sc scope) {
 			w.plain(name, words, sc)
 			return
 		}
+		outside := sc
 		rest, what := w.unwrap(wrap, words[1:], &sc)
 		switch what {
 		case unknownOption:
@@ -69,8 +77,17 @@ func (w *walker) run(words []word, sc scope) {
 			w.emit(words, sc)
 			return
 		}
+		w.file(words, outside)
 		sc = sc.wrapped(name)
 		words = rest
+	}
+}
+
+// file adds a wrapper that is called by a path, beside what it wraps: the file there
+// may be any program.
+func (w *walker) file(words []word, sc scope) {
+	if strings.Contains(words[0].text, "/") {
+		w.emit(words, sc)
 	}
 }
 
@@ -102,6 +119,9 @@ func (w *walker) plain(name string, words []word, sc scope) {
 			w.opaque("the file that is sourced is known only when it runs")
 		}
 	case "read", "mapfile", "readarray", "getopts", "unset", "printf", "wait", "test", "[":
+		if name == "printf" && len(args) > 0 && strings.HasPrefix(args[0].text, "-v") {
+			w.set("", sc)
+		}
 		w.names(name, args)
 	case "declare", "export", "local", "readonly", "typeset": // behind "command" or "builtin"
 		for _, a := range args {

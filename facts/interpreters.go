@@ -47,12 +47,14 @@ options:
 	sc.zsh = name == "zsh"
 	switch {
 	case inline && len(rest) > 0 && rest[0].kind == literal:
+		w.file(words, sc)
 		w.nested(rest[0].text, sc.wrapped(name))
 	case !inline && len(rest) > 0 && rest[0].kind == literal && !isStream(rest[0].text):
 		sc.zsh = false
 		w.emit(words, sc)
 	default:
 		if code, ok := sc.input(); ok && !inline && len(rest) == 0 {
+			w.file(words, sc)
 			w.nested(code, sc.wrapped(name))
 			return
 		}

@@ -169,6 +169,7 @@ func (w *walker) loop(l syntax.Loop, sc scope) {
 	switch l := l.(type) {
 	case *syntax.WordIter:
 		w.assigned(l.Name)
+		w.set(l.Name.Value, sc)
 		for _, x := range l.Items {
 			w.word(x, sc)
 		}

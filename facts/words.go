@@ -151,6 +151,7 @@ func (w *walker) param(p *syntax.ParamExp, sc scope) {
 			w.opaque("an expansion with @ may run what the variable holds")
 		case syntax.AssignUnset, syntax.AssignUnsetOrNull:
 			w.assigned(p.Param)
+			w.set(p.Param.Value, sc)
 		}
 		w.word(p.Exp.Word, sc)
 	}
@@ -223,7 +224,7 @@ func (w *walker) assignedName(name string) {
 }
 
 // decisive are the variables by which a shell or the loader decides what code runs.
-var decisive = set("PATH IFS ENV BASH_ENV SHELLOPTS BASHOPTS PS0 PS1 PS2 PS4 PROMPT_COMMAND ZDOTDIR FPATH fpath path SHELL")
+var decisive = set("PATH CDPATH IFS ENV BASH_ENV SHELLOPTS BASHOPTS PS0 PS1 PS2 PS4 PROMPT_COMMAND ZDOTDIR FPATH fpath path SHELL")
 
 func set(words string) map[string]bool {
 	m := map[string]bool{}

@@ -15,6 +15,8 @@ type wrapper struct {
 	assigns  bool   // NAME=value may stand before the command
 	operands int    // words of its own before the command
 	appends  bool   // more words come from standard input
+	reads    string // options, short and long, whose value is a file that is read
+	writes   string // and one that is written
 }
 
 var wrappers = map[string]wrapper{
@@ -29,8 +31,8 @@ var wrappers = map[string]wrapper{
 	"command": {flags: "p", nothing: "vV"},
 	"builtin": {},
 	"exec":    {flags: "cl", values: "a"},
-	"time":    {flags: "apqv", values: "fo", long: "append portability quiet verbose", longWith: "format output"},
-	"xargs": {flags: "0oprtx", values: "adEILns", appends: true,
+	"time":    {flags: "apqv", values: "fo", long: "append portability quiet verbose", longWith: "format output", writes: "o output"},
+	"xargs": {flags: "0oprtx", values: "adEILns", appends: true, reads: "a arg-file",
 		long: "null open-tty interactive no-run-if-empty verbose exit", longWith: "arg-file delimiter max-args max-procs max-chars"},
 	"stdbuf":  {values: "ioe", longWith: "input output error"},
 	"setsid":  {flags: "cfw", long: "ctty fork wait"},
@@ -66,12 +68,17 @@ func (w *walker) unwrap(x wrapper, args []word, sc *scope) ([]word, unwrapped) {
 		if len(a.text) < 2 || a.text[0] != '-' {
 			break
 		}
-		letter, value, used, what := x.option(a.text, args[1:])
+		name, value, used, what := x.option(a.text, args[1:])
 		if what != innerCommand {
 			return nil, what
 		}
-		if letter == 'I' {
+		switch {
+		case name == "I":
 			replace = value
+		case listed(x.reads, name):
+			sc.reads = w.grow(sc.reads, value)
+		case listed(x.writes, name):
+			sc.writes = w.grow(sc.writes, value)
 		}
 		args = args[1+used:]
 	}
@@ -104,34 +111,34 @@ func (w *walker) unwrap(x wrapper, args []word, sc *scope) ([]word, unwrapped) {
 }
 
 // option reads the option text; rest are the words behind it, of which used are
-// taken for its value. letter is the short option that has the value.
-func (x wrapper) option(text string, rest []word) (letter byte, value string, used int, what unwrapped) {
-	if name, ok := strings.CutPrefix(text, "--"); ok {
-		name, value, attached := strings.Cut(name, "=")
+// taken for its value. name is the option that has the value, without dashes.
+func (x wrapper) option(text string, rest []word) (name, value string, used int, what unwrapped) {
+	if long, ok := strings.CutPrefix(text, "--"); ok {
+		name, value, attached := strings.Cut(long, "=")
 		switch {
 		case attached && listed(x.longWith, name), !attached && listed(x.long, name):
-			return 0, value, 0, innerCommand
+			return name, value, 0, innerCommand
 		case !attached && listed(x.longWith, name) && len(rest) > 0 && rest[0].kind == literal:
-			return 0, rest[0].text, 1, innerCommand
+			return name, rest[0].text, 1, innerCommand
 		}
-		return 0, "", 0, unknownOption
+		return "", "", 0, unknownOption
 	}
 	for i := 1; i < len(text); i++ {
 		switch c := text[i]; {
 		case strings.IndexByte(x.nothing, c) >= 0:
-			return c, "", 0, runsNothing
+			return string(c), "", 0, runsNothing
 		case strings.IndexByte(x.flags, c) >= 0:
 		case strings.IndexByte(x.values, c) < 0:
-			return c, "", 0, unknownOption
+			return string(c), "", 0, unknownOption
 		case i+1 < len(text):
-			return c, text[i+1:], 0, innerCommand
+			return string(c), text[i+1:], 0, innerCommand
 		case len(rest) > 0 && rest[0].kind == literal:
-			return c, rest[0].text, 1, innerCommand
+			return string(c), rest[0].text, 1, innerCommand
 		default:
-			return c, "", 0, unknownOption
+			return string(c), "", 0, unknownOption
 		}
 	}
-	return 0, "", 0, innerCommand
+	return "", "", 0, innerCommand
 }
 
 func listed(list, name string) bool {
