@@ -22,6 +22,9 @@ type condition struct {
 	rule    *rule
 	program cel.Program
 	facts   []string // what it reads, such as "path.under", sorted
+
+	env *cel.Env // with checked, what program was made of
+	ast *cel.Ast
 }
 
 // compile checks a rule's condition for a tool, nil for tools that are not
@@ -68,7 +71,7 @@ func (l *language) compile(s *source, r *rule, t *tool) (condition, bool) {
 		c.report(0, "", "the condition cannot be planned: %s", err)
 		return condition{}, false
 	}
-	return condition{r, program, sorted(slices.Collect(maps.Keys(c.facts)))}, true
+	return condition{rule: r, program: program, facts: sorted(slices.Collect(maps.Keys(c.facts))), env: e, ast: checked}, true
 }
 
 // never reports whether a condition folds to false.

@@ -33,6 +33,8 @@ type Policy struct {
 	expires   map[string]time.Duration // of ESCALATE rules
 	tools     map[string]*declared
 	undefined []condition // of the rules that reach tools which are not declared, by rule id
+	rules     []rule      // all of them, by id
+	lists     map[string][]string
 }
 
 // declared is a tool that the policy declares.
@@ -53,18 +55,18 @@ type Input struct {
 // A Result is what a policy says of a call. It holds no value of the call's
 // arguments or context.
 type Result struct {
-	Verdict helm.Verdict
-	Rule    string // the rule that decides, "default", or "tool:NAME" for ARGUMENTS_INVALID
-	Reason  helm.Reason
-	Matched []Match  // every rule that matched or could not be evaluated, by id
-	Hidden  []string // places of hidden values without which the result cannot be told
+	Verdict helm.Verdict `json:"verdict"`
+	Rule    string       `json:"rule"` // the rule that decides, "default", or "tool:NAME" for ARGUMENTS_INVALID
+	Reason  helm.Reason  `json:"reason"`
+	Matched []Match      `json:"matched"`          // every rule that matched or could not be evaluated, by id
+	Hidden  []string     `json:"hidden,omitempty"` // places of hidden values without which the result cannot be told
 }
 
 // A Match is a rule that matched.
 type Match struct {
-	Rule    string
-	Verdict helm.Verdict
-	Code    helm.Code
+	Rule    string       `json:"rule"`
+	Verdict helm.Verdict `json:"verdict"`
+	Code    helm.Code    `json:"code"`
 }
 
 // Compile checks the policy file src; name stands for it in messages. The error
@@ -134,6 +136,8 @@ func (s *source) compile() (*Policy, *file) {
 		slices.SortFunc(d.conditions, byID)
 	}
 	slices.SortFunc(p.undefined, byID)
+	p.rules, p.lists = slices.Clone(f.rules), f.lists
+	slices.SortFunc(p.rules, func(a, b rule) int { return strings.Compare(a.id, b.id) })
 	if len(s.findings) == 0 {
 		s.buried(f)
 	}

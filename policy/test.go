@@ -14,11 +14,11 @@ import (
 
 // A TestResult is how one [[test]] of a policy file came out.
 type TestResult struct {
-	Name    string
-	Line    int // where the test begins, from 1
-	OK      bool
-	Message string // what was expected and what came instead; "" when OK
-	Got     Result
+	Name    string `json:"name"`
+	Line    int    `json:"line"` // where the test begins, from 1
+	OK      bool   `json:"ok"`
+	Message string `json:"message"` // what was expected and what came instead; "" when OK
+	Got     Result `json:"got"`
 
 	path string
 }
