@@ -97,13 +97,13 @@ type replayer struct {
 	other    *policy.Policy
 	policies map[receipt.Hash]compiled
 
-	frozen    uint64 // index of the freeze in force, or 0
-	activated uint64 // index of the newest policy entry
-	sessions  map[string]*session
+	frozen    uint64                    // index of the freeze in force, or 0
+	activated uint64                    // index of the newest policy entry
+	sessions  map[receipt.Hash]*session // by stream id
 }
 
 func newReplayer(p *pack.Reader, other *policy.Policy) *replayer {
-	return &replayer{pack: p, other: other, policies: map[receipt.Hash]compiled{}, sessions: map[string]*session{}}
+	return &replayer{pack: p, other: other, policies: map[receipt.Hash]compiled{}, sessions: map[receipt.Hash]*session{}}
 }
 
 type compiled struct {
@@ -132,6 +132,7 @@ func (r *replayer) policyOf(sha receipt.Hash) (*policy.Policy, error) {
 // entry takes the next entry, and answers if it is a decision.
 func (r *replayer) entry(e *pack.Disclosed) *Decision {
 	st := e.Statement
+	s := r.session(st)
 	switch b := st.Body.(type) {
 	case *receipt.Policy:
 		r.activated = st.Index
@@ -140,21 +141,16 @@ func (r *replayer) entry(e *pack.Disclosed) *Decision {
 	case *receipt.Unfreeze:
 		r.frozen = 0
 	case *receipt.Outcome:
-		if s := r.sessions[b.Agent+" "+b.Session]; s != nil {
-			s.outcome(b)
-		}
+		s.outcome(b)
 	case *receipt.Approval:
-		if s := r.sessions[b.Agent+" "+b.Session]; s != nil {
-			s.answer(b)
-		}
+		s.answer(b)
 	case *receipt.Decision:
-		return r.decision(e, b)
+		return r.decision(e, b, s)
 	}
 	return nil
 }
 
-func (r *replayer) decision(e *pack.Disclosed, b *receipt.Decision) *Decision {
-	s := r.session(e.Statement, b)
+func (r *replayer) decision(e *pack.Disclosed, b *receipt.Decision, s *session) *Decision {
 	d := &Decision{Index: e.Statement.Index, Agent: b.Agent, Session: b.Session, Tool: b.Tool, Recorded: Said{b.Verdict, b.Rule, b.Reason.Code}}
 	in := input(e, b)
 	if r.other != nil {
@@ -250,7 +246,7 @@ func (r *replayer) again(d *Decision, e *pack.Disclosed, b *receipt.Decision, s 
 	}
 	if b.CallID != "" {
 		if !s.whole {
-			d.cannotTell("the session began before the pack's window: whether the call_id was used there is not known")
+			d.cannotTell("earlier entries of the session are not in the pack: whether the call_id was used there is not known")
 			return
 		}
 		if done := s.repeated(d, b, r, in); done {

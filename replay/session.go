@@ -16,7 +16,8 @@ import (
 
 // A session is what earlier entries of a session decide about later ones.
 type session struct {
-	whole     bool               // the pack has it from its first entry on
+	whole     bool               // the pack has every entry of it so far
+	seq       uint64             // of the newest
 	calls     map[string]*called // by principal and call_id
 	decisions map[uint64]*called // those of calls, by index
 	approvals []*approval        // that may still decide something
@@ -60,19 +61,24 @@ func hides(v strictjson.Value) bool {
 		slices.ContainsFunc(v.Members, func(m strictjson.Member) bool { return hides(m.Value) })
 }
 
-func (r *replayer) session(st *receipt.Statement, b *receipt.Decision) *session {
-	name := b.Agent + " " + b.Session // neither has a space
-	s := r.sessions[name]
-	if s == nil {
-		s = &session{calls: map[string]*called{}, decisions: map[uint64]*called{}}
-		for i := range st.Streams {
-			if st.Streams[i].Name == receipt.StreamSession {
-				s.whole = st.Streams[i].Seq == 1
-			}
+// session is the session that an entry is in, or nil. It notes whether the pack has
+// left out any entry of it so far: those that are only referred to come alone.
+func (r *replayer) session(st *receipt.Statement) *session {
+	for i := range st.Streams {
+		in := &st.Streams[i]
+		if in.Name != receipt.StreamSession {
+			continue
 		}
-		r.sessions[name] = s
+		s := r.sessions[in.ID]
+		if s == nil {
+			s = &session{whole: true, calls: map[string]*called{}, decisions: map[uint64]*called{}}
+			r.sessions[in.ID] = s
+		}
+		s.whole = s.whole && in.Seq == s.seq+1
+		s.seq = in.Seq
+		return s
 	}
-	return s
+	return nil
 }
 
 func (s *session) outcome(b *receipt.Outcome) {
@@ -198,7 +204,7 @@ func sameRule(a, b receipt.Requirement) bool {
 // expires first does. It reports false after it has answered that this cannot be told.
 func (s *session) waiting(d *Decision, b *receipt.Decision, r *replayer, requires []receipt.Requirement, m made, now time.Time) (*approval, bool) {
 	if !s.whole {
-		d.cannotTell("the session began before the pack's window: whether an approval was open is not known")
+		d.cannotTell("earlier entries of the session are not in the pack: whether an approval was open is not known")
 		return nil, false
 	}
 	s.approvals = slices.DeleteFunc(s.approvals, func(a *approval) bool { return !now.Before(a.expires) || a.index < r.activated })
