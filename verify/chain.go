@@ -369,7 +369,7 @@ func (c *chain) decision(it *item, d *receipt.Decision) {
 
 // once refuses a second ALLOW for a call_id whose first has an outcome.
 func (c *chain) once(it *item, d *receipt.Decision, number uint32) {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s %s %s %s", d.Principal, d.Agent, d.Session, d.CallID))
+	sum := digest(nil, d.Principal, d.Agent, d.Session, d.CallID)
 	id := [8]byte(sum[:8])
 	if before, ok := c.calls[id]; ok {
 		if r := c.decided.at(before); r.outcome > 0 {

@@ -2,8 +2,8 @@ package verify
 
 import (
 	"crypto/sha256"
-	"fmt"
 	"sort"
+	"strconv"
 
 	"github.com/helm-ai-kernel/helm-ai-kernel"
 	"github.com/helm-ai-kernel/helm-ai-kernel/receipt"
@@ -63,7 +63,17 @@ func (ds *decisions) find(index uint64) *decided {
 // about is a digest of a decision's id and what an outcome says of it. Names have
 // no spaces.
 func about(id receipt.Hash, agent, session, principal, boundary, tool string, v helm.Verdict, enforced bool) [16]byte {
-	sum := sha256.Sum256(fmt.Appendf(id[:], "%s %s %s %s %s %s %t", agent, session, principal, boundary, tool, v, enforced))
+	return digest(id[:], agent, session, principal, boundary, tool, string(v), strconv.FormatBool(enforced))
+}
+
+// digest is one of parts that have no spaces.
+func digest(b []byte, parts ...string) [16]byte {
+	var room [512]byte
+	b = append(room[:0], b...)
+	for _, p := range parts {
+		b = append(append(b, p...), ' ')
+	}
+	sum := sha256.Sum256(b)
 	return [16]byte(sum[:16])
 }
 

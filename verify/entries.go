@@ -47,9 +47,9 @@ type signer struct {
 
 func newSigner(key ed25519.PublicKey) *signer { return &signer{key, receipt.KeyID(key)} }
 
-// check verifies the signature, parses what it signs, and derives from it what
-// can be derived: leaf and stream ids. Nothing else is looked at.
-func (sg *signer) check(it *item, sKey *receipt.StreamKey) {
+// check verifies the signature, parses what it signs, and derives its leaf from it.
+// Nothing else is looked at.
+func (sg *signer) check(it *item) {
 	it.key, it.st, it.err = sg.key, nil, nil
 	if it.env == nil {
 		if it.env, it.err = receipt.ParseEnvelope(it.line); it.err != nil {
@@ -75,11 +75,6 @@ func (sg *signer) check(it *item, sKey *receipt.StreamKey) {
 	leaf := st.Leaf(it.env.Payload)
 	it.digest, it.leaf = leaf.Statement, leaf.Marshal()
 	it.hash = receipt.LeafHash(it.leaf)
-	if sKey != nil {
-		if it.err = checkStreamIDs(st, sKey); it.err != nil {
-			return
-		}
-	}
 	it.st = st
 }
 
@@ -117,14 +112,34 @@ func names(b receipt.Body) (agent, session string) {
 	return "", ""
 }
 
-func checkStreamIDs(st *receipt.Statement, key *receipt.StreamKey) error {
-	want := [2]receipt.Hash{key.Control()}
-	if agent, session := names(st.Body); agent != "" {
-		want = [2]receipt.Hash{key.Agent(agent), key.Session(agent, session)}
+// streamIDs holds the ids of streams to those that their names have under the pack's
+// stream key. It remembers what it computed: most entries are in few streams.
+type streamIDs struct {
+	key   *receipt.StreamKey // nil: they cannot be checked
+	known map[[2]string][2]receipt.Hash
+}
+
+const maxKnownIDs = 4096
+
+func (s *streamIDs) check(st *receipt.Statement) error {
+	if s.key == nil {
+		return nil
 	}
-	for i, s := range st.Streams {
-		if s.ID != want[i] {
-			return fmt.Errorf("the id of its %s stream is not the one of its name", s.Name)
+	agent, session := names(st.Body)
+	want, ok := s.known[[2]string{agent, session}]
+	if !ok {
+		if len(s.known) >= maxKnownIDs || s.known == nil {
+			s.known = map[[2]string][2]receipt.Hash{}
+		}
+		want = [2]receipt.Hash{s.key.Control()}
+		if agent != "" {
+			want = [2]receipt.Hash{s.key.Agent(agent), s.key.Session(agent, session)}
+		}
+		s.known[[2]string{agent, session}] = want
+	}
+	for i := range st.Streams {
+		if in := &st.Streams[i]; in.ID != want[i] {
+			return fmt.Errorf("the id of its %s stream is not the one of its name", in.Name)
 		}
 	}
 	return nil
@@ -145,7 +160,7 @@ func (v *verifier) readEntries() error {
 		v.add(Integrity, Wrong, "file-unlisted", "leaves or consistency is here, or missing, against what pack.json says")
 		v.stopped = true
 	}
-	w := &walk{verifier: v, leaves: &leafReader{from: leaves, next: v.pack.Window.First, end: v.pack.Window.End, each: v.opts.Each}}
+	w := &walk{verifier: v, leaves: &leafReader{from: leaves, next: v.pack.Window.First, end: v.pack.Window.End, each: v.opts.Each}, ids: streamIDs{key: v.pack.StreamKey}}
 	if !v.pack.Leaves {
 		w.leaves.next = w.leaves.end
 	}
@@ -193,6 +208,7 @@ func (v *verifier) digestNodes() error {
 type walk struct {
 	*verifier
 	leaves  *leafReader
+	ids     streamIDs
 	pending []byte // the next line of payloads.jsonl
 	done    bool   // there is no further payload
 }
@@ -211,7 +227,7 @@ func (w *walk) run(entries, payloads *stream) error {
 			case 1:
 				read = r.read()
 			default:
-				s.check(&next[i-2], w.pack.StreamKey)
+				s.check(&next[i-2])
 			}
 		})
 		if err != nil || w.stopped {
@@ -242,7 +258,12 @@ func (w *walk) take(items []item, payloads *stream) error {
 	for i := range items {
 		it := &items[i]
 		if w.chain.key != nil && !w.chain.key.Equal(it.key) {
-			newSigner(w.chain.key).check(it, w.pack.StreamKey) // a key entry stands in this chunk
+			newSigner(w.chain.key).check(it) // a key entry stands in this chunk
+		}
+		if it.st != nil {
+			if it.err = w.ids.check(it.st); it.err != nil {
+				it.st = nil
+			}
 		}
 		if it.st == nil {
 			w.broken(it)
