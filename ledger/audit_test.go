@@ -45,18 +45,13 @@ func TestAuditNamesTheIndex(t *testing.T) {
 func TestAuditNamesTheEdge(t *testing.T) {
 	s, opts := newMemory(), testOptions(t)
 	l := create(t, s, opts)
-	for l.Size() < 7 {
+	for l.Size() < 3*tileWidth+1 {
 		decide(t, l, "a", "s", fmt.Sprint(l.Size()), helm.Deny)
 	}
 	l.Close()
-	row := s.rows[Heads][""]
-	head, err := parseHead(row)
-	if err != nil {
-		t.Fatal(err)
-	}
-	head.Frontier[1][0] ^= 1
-	s.rows[Heads][""] = marshalRow(head)
-	if _, err := Open(t.Context(), s, opts); err == nil || !strings.Contains(err.Error(), "from index 4 on") {
-		t.Fatalf("a changed frontier gave: %v", err)
+	opts.AuditFor = -1
+	s.rows[Tiles][string(tileKey(1, 0))][2*32] ^= 1
+	if _, err := Open(t.Context(), s, opts); err == nil || !strings.Contains(err.Error(), "from index 512 on") {
+		t.Fatalf("a changed tile gave: %v", err)
 	}
 }

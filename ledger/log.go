@@ -251,6 +251,7 @@ func parseHead(b []byte) (*headRow, error) {
 	if err := json.Unmarshal(b, h); err != nil {
 		return nil, fmt.Errorf("the log's head is damaged: %w", err)
 	}
+	h.raw = b
 	return h, nil
 }
 
@@ -344,34 +345,37 @@ func (l *Log) Close() error {
 	return l.Err()
 }
 
-// observe takes note of a head that the store shows. One that this process did not
-// write is verified first. It must not be smaller than what was seen before, and
-// not differ at equal size.
-func (l *Log) observe(h *headRow) error {
-	last := l.last.Load()
-	if last != nil && last.Size == h.Size && last.Root == h.Root {
+// observe takes note of a head that r shows. last is the head that was seen before
+// r was: the new one must not be smaller, nor differ at equal size. One that this
+// process did not write is verified, and so is that its tree extends the one seen.
+func (l *Log) observe(last, h *headRow, r Reader) error {
+	switch {
+	case bytes.Equal(h.raw, last.raw):
 		return nil
-	}
-	if last != nil {
-		switch {
-		case h.Size < last.Size:
-			return fmt.Errorf("the store shows a log of %d entries, and this process saw %d: entries from index %d on are gone",
-				h.Size, last.Size, h.Size)
-		case h.Size == last.Size:
-			return fmt.Errorf("the store shows another root for the size %d than this process saw: %x, not %x", h.Size, h.Root, last.Root)
-		case h.Key != last.Key:
-			return errors.New("the log's key was replaced: this process holds the old one")
-		}
+	case h.Size < last.Size:
+		return fmt.Errorf("the store shows a log of %d entries, and this process saw %d: entries from index %d on are gone",
+			h.Size, last.Size, h.Size)
+	case h.Size == last.Size && h.Root != last.Root:
+		return fmt.Errorf("the store shows another root for the size %d than this process saw: %x, not %x", h.Size, h.Root, last.Root)
+	case h.Size == last.Size:
+		return fmt.Errorf("the log's head was edited: at the size %d it is %s, and this process saw %s", h.Size, h.raw, last.raw)
+	case h.Key != last.Key:
+		return errors.New("the log's key was replaced: this process holds the old one")
 	}
 	if err := l.verifyHead(h); err != nil {
 		return err
 	}
-	l.last.Store(h)
+	v := &View{rows: r, head: *h, meta: l.meta}
+	if err := v.extends(last.Size, Hash(last.Root)); err != nil {
+		return fmt.Errorf("the store shows another history than this process saw: an entry below index %d was changed: %w", last.Size, err)
+	}
+	l.last.CompareAndSwap(last, h)
 	return nil
 }
 
 // verifyHead verifies that the head's checkpoint is this log's and says what the
-// head says.
+// head says. The next checkpoint is built on the frontier: it must be that of the
+// root.
 func (l *Log) verifyHead(h *headRow) error {
 	if !bytes.Equal(h.Key[:], l.key) {
 		return fmt.Errorf("the log's key is %s, this process holds %s", receipt.KeyID(h.Key[:]), l.keyID)
@@ -383,7 +387,30 @@ func (l *Log) verifyHead(h *headRow) error {
 	if c.Size != h.Size || c.Root != Hash(h.Root) {
 		return fmt.Errorf("the log's head says %d entries and root %x, its signed checkpoint says %d and %x", h.Size, h.Root, c.Size, c.Root)
 	}
+	g, err := growFrom(h, nil)
+	if err != nil {
+		return err
+	}
+	root, err := g.root()
+	if err != nil {
+		return err
+	}
+	if digest(root) != h.Root {
+		return fmt.Errorf("the log's head is damaged: its frontier leads to the root %x, its signed checkpoint of size %d says %x", root, h.Size, h.Root)
+	}
 	return nil
+}
+
+// growFrom appends leaf hashes to a head's tree.
+func growFrom(h *headRow, leaves []Hash) (*growth, error) {
+	f := frontier{size: h.Size}
+	for _, hash := range h.Frontier {
+		f.hashes = append(f.hashes, Hash(hash))
+	}
+	if len(f.hashes) != len(frontierIndexes(f.size)) {
+		return nil, fmt.Errorf("the log's head has %d frontier hashes for %d entries", len(f.hashes), f.size)
+	}
+	return grow(f, leaves)
 }
 
 // KeySubject is the subject of statements about a public key.

@@ -49,6 +49,8 @@ type headRow struct {
 	Denied    uint64 `json:"denied"`
 	Escalated uint64 `json:"escalated"`
 	Outcomes  uint64 `json:"outcomes"`
+
+	raw []byte // the row itself, when it was read or is to be written
 }
 
 // A streamRow is a stream's head.

@@ -195,7 +195,7 @@ func (l *Log) buildAhead(ps []*pending) (b *batch, err error) {
 	if err := l.Err(); err != nil {
 		return nil, err
 	}
-	ahead := l.inFlight.Load()
+	ahead, last := l.inFlight.Load(), l.last.Load()
 	err = l.store.View(context.Background(), func(r Reader) error {
 		row, err := r.Get(Heads, nil)
 		if err != nil {
@@ -212,7 +212,7 @@ func (l *Log) buildAhead(ps []*pending) (b *batch, err error) {
 		}
 		head, err := parseHead(row)
 		if err == nil {
-			err = l.observe(head)
+			err = l.observe(last, head, r)
 		}
 		if err != nil {
 			return l.fail(err)
@@ -332,14 +332,7 @@ func (l *Log) seal(b *batch, base *headRow) error {
 	for i, a := range b.entries {
 		leaves[i] = a.Leaf
 	}
-	f := frontier{size: base.Size}
-	for _, h := range base.Frontier {
-		f.hashes = append(f.hashes, Hash(h))
-	}
-	if len(f.hashes) != len(frontierIndexes(f.size)) {
-		return l.fail(fmt.Errorf("the log's head has %d frontier hashes for %d entries", len(f.hashes), f.size))
-	}
-	g, err := grow(f, leaves)
+	g, err := growFrom(base, leaves)
 	if err != nil {
 		return l.fail(err)
 	}
@@ -347,7 +340,8 @@ func (l *Log) seal(b *batch, base *headRow) error {
 	if err != nil {
 		return l.fail(err)
 	}
-	if f, err = g.frontier(); err != nil {
+	f, err := g.frontier()
+	if err != nil {
 		return l.fail(err)
 	}
 	b.head.Root, b.head.Frontier = digest(root), nil
@@ -380,6 +374,7 @@ func (l *Log) seal(b *batch, base *headRow) error {
 		return err
 	}
 	b.row = marshalRow(b.head)
+	b.head.raw = b.row
 	b.over.put(Heads, nil, b.row)
 	return nil
 }
@@ -469,7 +464,7 @@ func (l *Log) commit(b *batch) {
 			l.stale.Store(true)
 			head, err := parseHead(row)
 			if err == nil {
-				err = l.observe(head)
+				err = l.observe(l.last.Load(), head, w)
 			}
 			if err != nil {
 				return l.fail(err)

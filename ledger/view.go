@@ -517,6 +517,21 @@ func (v *View) RootAt(size uint64) (Hash, error) {
 	return Hash(h), err
 }
 
+// extends checks by a proof that the tree is an extension of the one with that root.
+func (v *View) extends(size uint64, root Hash) error {
+	if size > v.head.Size {
+		return fmt.Errorf("size %d: %w in a log of %d entries", size, ErrNotFound, v.head.Size)
+	}
+	proof, err := tlog.ProveTree(int64(v.head.Size), int64(size), v)
+	if err != nil {
+		return err
+	}
+	if err := tlog.CheckTree(proof, int64(v.head.Size), tlog.Hash(v.head.Root), int64(size), tlog.Hash(root)); err != nil {
+		return fmt.Errorf("the tree of %d entries with the root %x does not extend the one of %d with %x", v.head.Size, v.head.Root, size, root)
+	}
+	return nil
+}
+
 // Receipt is the receipt file of an entry: its envelope with a proof of inclusion
 // in the log's head, and one LF.
 func (v *View) Receipt(index uint64) ([]byte, error) {

@@ -259,7 +259,7 @@ func TestAttacks(t *testing.T) {
 				t.Fatal(err)
 			}
 		}},
-		{"second checkpoint at one size", "the signed checkpoint of size 600", func(t *testing.T, v *victim) {
+		{"second checkpoint at one size", "its signed checkpoint of size 600 says", func(t *testing.T, v *victim) {
 			other := ledger.Hash{1, 2, 3}
 			signed, err := receipt.SignCheckpoint(signer, receipt.Checkpoint{Origin: origin, Size: v.size, Root: other})
 			if err != nil {
