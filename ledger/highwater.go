@@ -21,77 +21,82 @@ const ReserveBytes = 16 << 20
 // the log whose loss, together with the store, nothing on this machine shows.
 const highWaterEvery = time.Second
 
-// keepHighWater writes the high-water file after commits, at most highWaterEvery
-// late, and once more when the log is closed.
+// lastLooks bounds how often a log that is closed looks whether others went on
+// meanwhile.
+const lastLooks = 8
+
+// keepHighWater looks at the store once in highWaterEvery, and once more when the
+// log is closed and its last entry recorded.
 func (l *Log) keepHighWater() {
 	defer l.wg.Done()
 	tick := time.NewTicker(highWaterEvery)
 	defer tick.Stop()
-	written := uint64(0)
 	for closing := false; !closing; {
+		looks := 1
 		select {
 		case <-tick.C:
-		case <-l.closing.Done():
-			closing = true
-			l.idle.Wait()
+		case <-l.drained:
+			closing, looks = true, lastLooks
 		}
-		h := l.last.Load()
-		if l.opts.HighWater == "" || h.Size == written || l.Err() != nil {
-			continue
+		for wrote := true; wrote && looks > 0 && l.Err() == nil; looks-- {
+			var err error
+			if wrote, err = l.lookAtStore(); err != nil {
+				l.fail(err)
+			}
 		}
-		kept, err := l.checkGrowth(h)
-		if err != nil {
-			l.fail(err)
-			return
-		}
-		if kept >= h.Size { // another process of this log was here
-			continue
-		}
-		if err := WriteFile(l.opts.HighWater, []byte(h.Checkpoint)); err != nil && l.Degraded() == nil {
-			l.fail(fmt.Errorf("high-water file: %w", err))
-			return
-		}
-		written = h.Size
 	}
 }
 
-// checkGrowth checks that the log still contains what the high-water file says,
-// which is of the size that it returns.
-func (l *Log) checkGrowth(h *headRow) (kept uint64, err error) {
-	b, err := os.ReadFile(l.opts.HighWater)
-	if err != nil {
-		return 0, fmt.Errorf("high-water file: %w", err)
-	}
-	err = l.View(context.Background(), func(v *View) error {
-		if v.Size() < h.Size {
-			return fmt.Errorf("the store shows a log of %d entries, and this process saw %d", v.Size(), h.Size)
+// lookAtStore takes note of the store's head, also of entries that other processes
+// recorded, perhaps their last before they were killed, and writes the high-water
+// file where it shows less. A process that was slow may have put an older file in
+// place of a newer one: so whoever wrote it looks again.
+func (l *Log) lookAtStore() (wrote bool, err error) {
+	last := l.last.Load()
+	var signed []byte
+	if l.opts.HighWater != "" { // before the store is read: it is never ahead of it
+		if signed, err = os.ReadFile(l.opts.HighWater); err != nil {
+			return false, fmt.Errorf("high-water file: %w", err)
 		}
-		kept, err = l.checkHighWater(v, string(b))
+	}
+	var h *headRow
+	err = l.store.View(context.Background(), func(r Reader) error {
+		if h, err = readHead(r); err == nil {
+			err = l.observe(last, h, r)
+		}
+		if err == nil && signed != nil && h.Checkpoint != string(signed) {
+			err = l.checkHighWater(&View{rows: r, head: *h, meta: l.meta}, string(signed))
+		}
 		return err
 	})
-	return kept, err
+	if err != nil || signed == nil || h.Checkpoint == string(signed) {
+		return false, err
+	}
+	if err := WriteFile(l.opts.HighWater, []byte(h.Checkpoint)); err != nil {
+		if l.Degraded() != nil {
+			return false, nil // the disk is full: it is tried again
+		}
+		return false, fmt.Errorf("high-water file: %w", err)
+	}
+	return true, nil
 }
 
 // checkHighWater refuses a log that is behind the high-water checkpoint, or that
 // has other entries below it.
-func (l *Log) checkHighWater(v *View, signed string) (size uint64, err error) {
+func (l *Log) checkHighWater(v *View, signed string) error {
 	c, err := receipt.VerifyCheckpoint(signed, l.meta.Origin, l.key)
 	if err != nil {
-		return 0, fmt.Errorf("high-water file %s: %w", l.opts.HighWater, err)
+		return fmt.Errorf("high-water file %s: %w", l.opts.HighWater, err)
 	}
 	if v.Size() < c.Size {
-		return 0, fmt.Errorf("the log was rolled back: it has %d entries, and %s shows that it had %d: entries from index %d on are missing",
+		return fmt.Errorf("the log was rolled back: it has %d entries, and %s shows that it had %d: entries from index %d on are missing",
 			v.Size(), l.opts.HighWater, c.Size, v.Size())
 	}
-	root, err := v.RootAt(c.Size)
-	if err != nil {
-		return 0, fmt.Errorf("high-water file %s: %w", l.opts.HighWater, err)
+	if err := v.extends(c.Size, c.Root); err != nil {
+		return fmt.Errorf("the log was rewritten: at size %d it was another, as %s shows: an entry below index %d was changed: %w",
+			c.Size, l.opts.HighWater, c.Size, err)
 	}
-	if root != c.Root {
-		return 0, fmt.Errorf("the log was rewritten: at size %d its root is %x, and %s shows that it was %x: an entry below index %d was changed",
-			c.Size, root, l.opts.HighWater, c.Root, c.Size)
-	}
-	return c.Size, nil
+	return nil
 }
 
 func (l *Log) checkHighWaterFile(v *View) error {
@@ -105,8 +110,7 @@ func (l *Log) checkHighWaterFile(v *View) error {
 	if err != nil {
 		return fmt.Errorf("high-water file: %w", err)
 	}
-	_, err = l.checkHighWater(v, string(b))
-	return err
+	return l.checkHighWater(v, string(b))
 }
 
 // WriteFile replaces a file of mode 0600 durably: it has the old or the new

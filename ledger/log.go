@@ -97,6 +97,7 @@ type Log struct {
 	failed   chan struct{} // closed at the first failure
 	failOnce sync.Once
 
+	drained   chan struct{} // closed when the log is closed and nothing more is recorded
 	closing   context.Context
 	close     context.CancelFunc
 	wg        sync.WaitGroup
@@ -193,7 +194,7 @@ func Open(ctx context.Context, store Store, opts Options) (*Log, error) {
 		return nil, fmt.Errorf("open log: %w", err)
 	}
 	l := &Log{store: store, opts: opts, key: pub, keyID: receipt.KeyID(pub),
-		queue: make(chan *pending, MaxQueue), commits: make(chan *batch), failed: make(chan struct{})}
+		queue: make(chan *pending, MaxQueue), commits: make(chan *batch), failed: make(chan struct{}), drained: make(chan struct{})}
 	l.closing, l.close = context.WithCancel(context.Background())
 	grown := make(chan struct{})
 	l.grown.Store(&grown)

@@ -58,6 +58,18 @@ type pending struct {
 	done    chan struct{}
 }
 
+// orElse is the entry's answer, or else an error.
+func (p *pending) orElse(err error) (*Appended, error) {
+	select {
+	case <-p.done:
+		return p.result, p.err
+	default:
+		return nil, err
+	}
+}
+
+var errClosed = fmt.Errorf("%w: it is being closed", ErrStopped)
+
 // Append records one entry. propose is called with the state that the entry will
 // be appended to, and returns it, or an error that Append returns as it is. It may
 // be called more than once, each time with another state, and only what the last
@@ -72,7 +84,7 @@ func (l *Log) Append(ctx context.Context, propose func(*View) (*Draft, error)) (
 		return nil, err
 	}
 	if l.closing.Err() != nil {
-		return nil, fmt.Errorf("%w: it is being closed", ErrStopped)
+		return nil, errClosed
 	}
 	select {
 	case l.queue <- p:
@@ -86,12 +98,9 @@ func (l *Log) Append(ctx context.Context, propose func(*View) (*Draft, error)) (
 		return nil, ctx.Err()
 	case <-l.failed:
 		// The batch that failed tells its own callers; the rest wait for nothing.
-		select {
-		case <-p.done:
-			return p.result, p.err
-		default:
-			return nil, l.Err()
-		}
+		return p.orElse(l.Err())
+	case <-l.drained: // it came too late for the last batch, or its answer is there
+		return p.orElse(errClosed)
 	}
 }
 
@@ -441,6 +450,7 @@ func parallel(n int, do func(i int)) {
 // commitBatches commits one batch after the other and answers.
 func (l *Log) commitBatches() {
 	defer l.wg.Done()
+	defer close(l.drained)
 	for b := range l.commits {
 		l.commit(b)
 		l.inFlight.CompareAndSwap(b, nil)
