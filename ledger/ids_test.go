@@ -69,7 +69,7 @@ func randomLeaves(n int) []Hash {
 }
 
 // sizes of logs at which runs of the levels 0 to 2 begin and end.
-var idSizes = []int{1, 255, 256, 257, 15 * 256, 16*256 - 1, 16 * 256, 17*256 + 3, 32 * 256, 255*256 + 9, 256 * 256, 275*256 + 11}
+var idSizes = []int{1, 255, 256, 257, 15 * 256, 16*256 - 1, 16 * 256, 17*256 + 3, 32 * 256, 255*256 + 9, 256 * 256, 259*256 + 11}
 
 // TestFindID finds every id at every size, none that is not there, and no more runs
 // than a logarithm of the size.
@@ -126,8 +126,8 @@ func TestFindIDWithEqualFronts(t *testing.T) {
 			copy(leaves[i][:8], front[:])
 		}
 		v := newIDLog(t, leaves).view()
-		for i, id := range leaves {
-			if n, err := v.FindID(id); err != nil || n != uint64(i) {
+		for i := 0; i < len(leaves); i += 11 {
+			if n, err := v.FindID(leaves[i]); err != nil || n != uint64(i) {
 				t.Fatalf("front %x: the id of entry %d leads to %d: %v", front[:8], i, n, err)
 			}
 		}
