@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/ed25519"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"iter"
@@ -122,11 +121,8 @@ func (l *Log) checkGenesis(v *View) error {
 // checkEdge checks that the head's tree is that of the stored entries and tiles at
 // the right edge, and that no entry stands behind the head.
 func (l *Log) checkEdge(v *View) error {
-	for row, err := range v.rows.Scan(Entries, key8(v.head.Size), nil) {
-		if err != nil {
-			return err
-		}
-		return fmt.Errorf("the store has an entry %d, and the log's head has only %d entries", binary.BigEndian.Uint64(row.Key), v.head.Size)
+	if err := checkBehind(v, Entries); err != nil {
+		return err
 	}
 	indexes := frontierIndexes(v.head.Size)
 	hashes, err := v.ReadHashes(indexes)
@@ -153,16 +149,28 @@ func (l *Log) checkEdge(v *View) error {
 	return nil
 }
 
+// checkBehind checks that a table of what entries have ends with the last one.
+func checkBehind(v *View, t Table) error {
+	for row, err := range v.rows.Scan(t, key8(v.head.Size), nil) {
+		if err != nil {
+			return err
+		}
+		n, err := num8(row.Key)
+		if err != nil {
+			return err
+		}
+		return fmt.Errorf("table %s: the store has an entry %d, and the log's head has only %d entries", t, n, v.head.Size)
+	}
+	return nil
+}
+
 // checkEntry checks an entry's bytes: its leaf, its place and its signatures.
 func (l *Log) checkEntry(e *Entry, key ed25519.PublicKey) (*receipt.Statement, error) {
-	for i := range e.Signatures {
-		pub := key
-		if i == 1 { // of a key entry, which fold and verify look at below
-			break
-		}
-		if !e.Signatures[i].Verify(pub, e.Statement) {
-			return nil, fmt.Errorf("entry %d: its signature does not verify: its statement was changed, or another key signed it", e.Index)
-		}
+	if !e.Signatures[0].Verify(key, e.Statement) { // the second one, of a key entry, below
+		return nil, fmt.Errorf("entry %d: its signature does not verify: its statement was changed, or another key signed it", e.Index)
+	}
+	if e.Signatures[0].KeyID != receipt.KeyID(key) {
+		return nil, fmt.Errorf("entry %d: its signature names the key %s, and is of %s", e.Index, e.Signatures[0].KeyID, receipt.KeyID(key))
 	}
 	st, err := receipt.ParseStatement(e.Statement)
 	if err != nil {
@@ -175,7 +183,7 @@ func (l *Log) checkEntry(e *Entry, key ed25519.PublicKey) (*receipt.Statement, e
 		return nil, fmt.Errorf("entry %d: its leaf hash is %x, the stored one %x", e.Index, leaf, e.Leaf)
 	}
 	if k, ok := st.Body.(*receipt.Key); ok {
-		if len(e.Signatures) != 2 || !e.Signatures[1].Verify(k.New[:], e.Statement) {
+		if len(e.Signatures) != 2 || e.Signatures[1].KeyID != receipt.KeyID(k.New[:]) || !e.Signatures[1].Verify(k.New[:], e.Statement) {
 			return nil, fmt.Errorf("entry %d: the new key did not sign its own introduction", e.Index)
 		}
 	} else if len(e.Signatures) != 1 {
@@ -246,7 +254,7 @@ func collect[T any](s iter.Seq2[T, error]) ([]T, error) {
 // its streams, what payloads commit to, the tree with all its tiles, and every
 // derived row, by folding the entries once more. progress may be nil.
 func (l *Log) Check(ctx context.Context, progress func(done, of uint64)) error {
-	c := &checker{log: l, over: &overlay{below: nothing{}}, key: l.key}
+	c := &checker{log: l, over: &overlay{below: nothing{}}, key: l.key, policies: map[Hash]bool{}}
 	c.st = &state{View: View{rows: c.over, meta: l.meta}, over: c.over}
 	for done := false; !done; {
 		if err := ctx.Err(); err != nil {
@@ -282,6 +290,8 @@ type checker struct {
 	key    ed25519.PublicKey
 	levels [][]byte // hashes of the tile that is being filled, per level of tiles
 	counts [Tables]uint64
+
+	policies map[Hash]bool // that were active
 }
 
 // writtenOnce are the tables whose rows never change.
@@ -384,6 +394,7 @@ func (c *checker) entry(v *View, e *Entry, st *receipt.Statement) error {
 		if sha256Sum(b) != p.Policy.SHA256 {
 			return fmt.Errorf("entry %d: the stored policy is not the one with the SHA-256 %x", e.Index, p.Policy.SHA256)
 		}
+		c.policies[p.Policy.SHA256] = true
 	}
 	if err := checkPayload(v, e, st); err != nil {
 		return err
@@ -471,7 +482,11 @@ func (c *checker) finish(v *View) error {
 		}
 		c.counts[Tiles]++
 	}
-	for _, t := range append(slices.Clone(writtenOnce), Tiles) {
+	if err := checkBehind(v, Payloads); err != nil {
+		return err
+	}
+	c.counts[Heads], c.counts[Meta], c.counts[Policies] = 1, 1, uint64(len(c.policies))
+	for _, t := range append(slices.Clone(writtenOnce), Tiles, Heads, Meta, Policies) {
 		var n uint64
 		for _, err := range v.rows.Scan(t, nil, nil) {
 			if err != nil {
@@ -491,11 +506,14 @@ func (c *checker) finish(v *View) error {
 	if err := checkCalls(v); err != nil {
 		return err
 	}
-	// The tree's part of the head was checked against the tiles by checkEdge.
+	// The tree's part of the head is checked against the tiles by checkEdge.
 	want := c.st.head
 	want.Root, want.Checkpoint, want.Frontier = v.head.Root, v.head.Checkpoint, v.head.Frontier
-	if got, want := marshalRow(&v.head), marshalRow(&want); !bytes.Equal(got, want) {
-		return fmt.Errorf("the log's head is %s, the entries lead to %s", got, want)
+	if want := marshalRow(&want); !bytes.Equal(v.head.raw, want) {
+		return fmt.Errorf("the log's head is %s, the entries lead to %s", v.head.raw, want)
+	}
+	if err := c.log.verifyHead(&v.head); err != nil {
+		return err
 	}
 	return c.log.checkEdge(v)
 }
@@ -538,7 +556,7 @@ func checkCalls(v *View) error {
 			return err
 		}
 		d, ok := st.Body.(*receipt.Decision)
-		if !ok || len(row.Key) < 8 || !bytes.Equal(row.Key[8:], callKey(0, d.Principal, d.CallID)[8:]) {
+		if !ok || !remembered(d.Reason.Code) || len(row.Key) < 8 || !bytes.Equal(row.Key[8:], callKey(0, d.Principal, d.CallID)[8:]) {
 			return fmt.Errorf("table %s: the row %x leads to entry %d, which is not a decision on it", Calls, row.Key, n)
 		}
 		s, err := v.stream(v.meta.streamKey.Session(d.Agent, d.Session))

@@ -224,7 +224,13 @@ func readMeta(ctx context.Context, store Store) (*meta, error) {
 		if b == nil {
 			return errors.New("the store holds no log")
 		}
-		return unmarshalRow(Meta, b, m)
+		if err := unmarshalRow(Meta, b, m); err != nil {
+			return err
+		}
+		if m.Format == metaFormat && !bytes.Equal(b, marshalRow(m)) {
+			return fmt.Errorf("a row of table %s is damaged: it has more than the log's name and keys", Meta) // a secret is in it
+		}
+		return nil
 	})
 	if err != nil {
 		return nil, err
