@@ -90,6 +90,10 @@ func open(path string) (*Store, error) {
 			return nil, fmt.Errorf("PRAGMA %s: %w", p, err)
 		}
 	}
+	if err := s.remember(c); err != nil {
+		c.close()
+		return nil, err
+	}
 	s.writer <- c
 	if err := s.startCheckpoints(); err != nil {
 		c.close()
@@ -184,12 +188,37 @@ func (c *conn) checkFile() (made bool, err error) {
 	case version < schemaVersion:
 		return false, fmt.Errorf("the store has schema version %d, which no version of helm-ai-kernel writes", version)
 	}
-	return true, nil
+	return true, c.checkTables()
 }
+
+// checkTables refuses a file in which there is anything but the tables: a trigger
+// would run with every row that is written, and no audit of rows would show it.
+func (c *conn) checkTables() error {
+	var names []string
+	for t := range ledger.Table(ledger.Tables) {
+		row, err := c.row(context.Background(), "SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ?", t.String())
+		if err != nil {
+			return err
+		}
+		if row == nil || row[0] != createTable(t) {
+			return fmt.Errorf("the store's table %s is missing, or is not as helm-ai-kernel made it", t)
+		}
+		names = append(names, "'"+t.String()+"'")
+	}
+	// Indexes without text are the tables' own; ANALYZE, which is no harm, makes the others.
+	row, err := c.row(context.Background(), "SELECT type, name FROM sqlite_schema WHERE sql IS NOT NULL AND NOT (type = 'table' AND (name LIKE 'sqlite~_stat_' ESCAPE '~' OR name IN ("+
+		strings.Join(names, ", ")+"))) LIMIT 1")
+	if row == nil || err != nil {
+		return err
+	}
+	return fmt.Errorf("the store has the %v %v, which helm-ai-kernel did not make", row[0], row[1])
+}
+
+func createTable(t ledger.Table) string { return "CREATE TABLE " + t.String() + columns(t) }
 
 func (c *conn) makeTables() error {
 	for t := range ledger.Table(ledger.Tables) {
-		if err := c.exec("CREATE TABLE " + t.String() + columns(t)); err != nil {
+		if err := c.exec(createTable(t)); err != nil {
 			return err
 		}
 	}

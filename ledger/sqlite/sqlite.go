@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"sync"
 	"time"
 
@@ -36,8 +37,9 @@ type Store struct {
 	path     string
 	lockWait time.Duration
 
-	writer chan *conn // holds the connection that writes, when no Update has it
-	broken error      // owned by whoever has the writer: why nothing more is written
+	files  [2]os.FileInfo // the database and its write-ahead log, when they were opened
+	writer chan *conn     // holds the connection that writes, when no Update has it
+	broken error          // owned by whoever has the writer: why nothing more is written
 
 	mu     sync.Mutex
 	idle   []*conn // connections that read, not in use
@@ -155,6 +157,11 @@ func (s *Store) Update(ctx context.Context, write func(ledger.Writer) error) err
 	if err := s.begin(ctx, c); err != nil {
 		return s.aborted(err)
 	}
+	if err := s.inPlace(); err != nil {
+		s.rollback(c, err)
+		s.broken = err
+		return err
+	}
 	running := true
 	defer func() {
 		if running { // write panicked, or ended its goroutine
@@ -181,6 +188,34 @@ func (s *Store) Update(ctx context.Context, write func(ledger.Writer) error) err
 		return s.broken
 	}
 	s.committed()
+	return nil
+}
+
+// suffixes of the files that a commit needs after the loss of power.
+var suffixes = [2]string{"", "-wal"}
+
+// remember notes which files are open. The write-ahead log is there once something
+// was read.
+func (s *Store) remember(c *conn) (err error) {
+	if _, err = c.number("SELECT count(*) FROM " + ledger.Heads.String()); err != nil {
+		return err
+	}
+	for i, suffix := range suffixes {
+		if s.files[i], err = os.Stat(s.path + suffix); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// inPlace refuses to write when the files were deleted or replaced: SQLite would go
+// on in files that nobody can open any more, beside a second log in the new ones.
+func (s *Store) inPlace() error {
+	for i, suffix := range suffixes {
+		if now, err := os.Stat(s.path + suffix); err != nil || !os.SameFile(now, s.files[i]) {
+			return fmt.Errorf("write to %s: the file %s was deleted or replaced while it was open: what was written is not known", s.path, s.path+suffix)
+		}
+	}
 	return nil
 }
 
