@@ -107,6 +107,19 @@ func (v *victim) exec(t testing.TB, query string, args ...any) {
 	}
 }
 
+// run changes the file's schema.
+func (v *victim) run(t testing.TB, statements string) {
+	t.Helper()
+	db, err := sql.Open("sqlite", v.db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Exec(statements); err != nil {
+		t.Fatalf("%s: %v", statements, err)
+	}
+}
+
 // value is a blob in the file.
 func (v *victim) value(t testing.TB, query string, args ...any) (b []byte) {
 	t.Helper()
