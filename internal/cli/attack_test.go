@@ -224,7 +224,7 @@ func (v *victim) attackLog(t *testing.T) {
 		{"middle entry deleted", "entry 20 is missing", func(t *testing.T, v *victim) {
 			v.exec(t, "DELETE FROM entries WHERE k = 20")
 		}},
-		{"all entries deleted", "entry 0: not found", func(t *testing.T, v *victim) {
+		{"all entries deleted", "entry 0 is missing in the store", func(t *testing.T, v *victim) {
 			v.exec(t, "DELETE FROM entries")
 		}},
 		{"statement changed", "entry 20: its signature does not verify", func(t *testing.T, v *victim) {
@@ -233,7 +233,7 @@ func (v *victim) attackLog(t *testing.T) {
 		{"verdict changed", fmt.Sprintf("entry %d", v.session[2]), func(t *testing.T, v *victim) {
 			v.replace(t, "entries", fmt.Sprint("k = ", v.session[2]), `"DENY"`, `"ALLOW"`)
 		}},
-		{"two entries swapped", "differs from the stored entries", func(t *testing.T, v *victim) {
+		{"two entries swapped", "its statement is of entry ", func(t *testing.T, v *victim) {
 			v.exec(t, "UPDATE entries SET k = -1 WHERE k = 20")
 			v.exec(t, "UPDATE entries SET k = 20 WHERE k = 21")
 			v.exec(t, "UPDATE entries SET k = 21 WHERE k = -1")
