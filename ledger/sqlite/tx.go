@@ -123,11 +123,14 @@ func (x *tx) scan(t ledger.Table, from, to []byte, yield func(ledger.Row, error)
 	}
 }
 
-// usable is nil while the transaction runs and its context is not done.
+// usable is nil while the transaction runs and its context is not done. After some
+// errors SQLite has ended it by itself, and would commit every further write alone.
 func (x *tx) usable() error {
 	switch {
 	case x.over:
 		return errOver
+	case x.err != nil:
+		return x.err
 	case x.ctx != nil:
 		return x.ctx.Err()
 	}
