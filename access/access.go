@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -44,6 +45,10 @@ type Token struct {
 	Revoked bool `json:"revoked,omitempty"`
 }
 
+// HomeOperator is the principal of the token in operator.token, which is in no tokens
+// file: a receipt would else not tell the two apart.
+const HomeOperator = "operator:operator"
+
 // Principal is what receipts call the holder of the token.
 func (t *Token) Principal() string { return string(t.Role) + ":" + t.Name }
 
@@ -54,6 +59,9 @@ func (t *Token) Check() error {
 	}
 	if len(t.Principal()) > helm.MaxNameBytes {
 		return fmt.Errorf("the name %q is too long for a principal", t.Name)
+	}
+	if t.Principal() == HomeOperator {
+		return fmt.Errorf("%s is the holder of this home's operator.token: choose another name", HomeOperator)
 	}
 	switch t.Role {
 	case Agent:
@@ -81,15 +89,16 @@ func Hash(token string) string {
 	return hex.EncodeToString(h[:])
 }
 
-// A Tokens file is read again when it changes, at most once a second.
+// A Tokens file is read again once a second, whatever its time and size say: a token
+// that was taken back must not live on because two files look alike.
 type Tokens struct {
 	path string
 
 	mu     sync.Mutex // guards the rest
 	read   time.Time
-	stamp  string // of the file that was read
 	tokens []Token
 	err    error
+	agents bool // an agent had a token at some time
 }
 
 // Open reads a tokens file. One that does not exist holds no token.
@@ -107,26 +116,26 @@ func (t *Tokens) List() ([]Token, error) {
 		return t.tokens, nil
 	}
 	t.read = time.Now()
-	st, err := os.Stat(t.path)
-	if errors.Is(err, fs.ErrNotExist) {
-		t.tokens, t.stamp, t.err = nil, "", nil
-		return nil, nil
-	}
-	if err == nil {
-		// After an error the stamp says nothing: the file may be as it was, and readable again.
-		if stamp := fmt.Sprint(st.ModTime().UnixNano(), st.Size()); stamp != t.stamp || t.err != nil {
-			t.tokens, err = load(t.path)
-			t.stamp = stamp
-		}
-	}
-	t.err = err
-	return t.tokens, err
+	t.tokens, t.err = load(t.path)
+	t.agents = t.agents || slices.ContainsFunc(t.tokens, func(t Token) bool { return t.Role == Agent })
+	return t.tokens, t.err
 }
 
+// load reads a tokens file, or nothing where none is.
 func load(path string) ([]Token, error) {
 	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read tokens: %w", err)
+	}
+	st, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("read tokens: %w", err)
+	}
+	if perm := st.Mode().Perm(); perm&0o022 != 0 && runtime.GOOS != "windows" { // which has no such bits
+		return nil, fmt.Errorf("read tokens of %s: others can change it (mode %04o) and give themselves any role: chmod 600 it", path, perm)
 	}
 	var all []Token
 	if err := json.Unmarshal(b, &all, json.RejectUnknownMembers(true)); err != nil {
@@ -179,24 +188,20 @@ func (t *Tokens) Find(secret string) (*Token, error) {
 	return found, nil
 }
 
-// HasAgents reports whether an agent has or had a token. Then every agent needs one.
+// HasAgents reports whether an agent has or had a token. Then every agent needs one,
+// also when the file is gone.
 func (t *Tokens) HasAgents() (bool, error) {
-	all, err := t.List()
-	return slices.ContainsFunc(all, func(t Token) bool { return t.Role == Agent }), err
+	_, err := t.List()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.agents, err
 }
-
-// HomeOperator is the principal of the token in operator.token, which is in no tokens
-// file: a receipt would else not tell the two apart.
-const HomeOperator = "operator:operator"
 
 // Add adds a token and returns its secret, which is kept nowhere. write replaces
 // the file durably.
 func (t *Tokens) Add(tok Token, write func(path string, content []byte) error) (secret string, err error) {
 	if err := tok.Check(); err != nil {
 		return "", err
-	}
-	if tok.Principal() == HomeOperator {
-		return "", fmt.Errorf("%s is the holder of this home's operator.token: choose another name", HomeOperator)
 	}
 	secret, tok.SHA256 = New()
 	err = t.change(write, func(all []Token) ([]Token, error) {
@@ -256,7 +261,7 @@ func (t *Tokens) change(write func(string, []byte) error, edit func([]Token) ([]
 // forget has the file read at the next question.
 func (t *Tokens) forget() {
 	t.mu.Lock()
-	t.read, t.stamp = time.Time{}, ""
+	t.read = time.Time{}
 	t.mu.Unlock()
 }
 
