@@ -37,12 +37,12 @@ const (
 type Token struct {
 	Name   string `json:"name"`
 	Role   Role   `json:"role"`
-	Agent  string `json:"agent,omitempty"`  // the agent that an agent's token speaks for
-	SHA256 string `json:"sha256,omitempty"` // "" of one that was taken back
+	Agent  string `json:"agent,omitzero"`  // the agent that an agent's token speaks for
+	SHA256 string `json:"sha256,omitzero"` // "" of one that was taken back
 
 	// An agent's token that was taken back stays listed: else taking back the last one
 	// would let agents in without any.
-	Revoked bool `json:"revoked,omitempty"`
+	Revoked bool `json:"revoked,omitzero"`
 }
 
 // HomeOperator is the principal of the token in operator.token, which is in no tokens
