@@ -53,8 +53,8 @@ func (s *Store) committed() {
 	}
 }
 
-// checkpoint runs until the store is closed. An error is not lost: the log stays
-// as it is, and the next commit that meets the same trouble returns it.
+// checkpoint runs until the store is closed, or the disk or the file is broken: then
+// nothing more is written. Of other errors none is lost: the log stays as it is.
 func (s *Store) checkpoint(c *conn, pageSize int64) {
 	defer c.close()
 	restart := int64(restartAt)
@@ -64,24 +64,34 @@ func (s *Store) checkpoint(c *conn, pageSize int64) {
 		case <-s.stop:
 			return
 		}
-		written, copied, err := c.walCheckpoint("NOOP", pageSize)
-		if err != nil || written-copied < checkpointAt {
-			continue
-		}
-		written, _, err = c.walCheckpoint("PASSIVE", pageSize)
-		if err != nil || written < restart {
-			if written < restartAt {
-				restart = restartAt
-			}
-			continue
-		}
-		w := <-s.writer
-		_, _, err = c.walCheckpoint("RESTART", pageSize)
-		s.writer <- w
-		if err != nil {
-			restart = written + retryAfter
+		if err := s.copyLog(c, pageSize, &restart); isBroken(err) {
+			w := <-s.writer
+			s.broken = fmt.Errorf("checkpoint of %s: what is on the disk is not known: %w", s.path, err)
+			s.writer <- w
+			return
 		}
 	}
+}
+
+// copyLog copies what is worth it, and begins the log anew above restart bytes.
+func (s *Store) copyLog(c *conn, pageSize int64, restart *int64) error {
+	written, copied, err := c.walCheckpoint("NOOP", pageSize)
+	if err != nil || written-copied < checkpointAt {
+		return err
+	}
+	written, _, err = c.walCheckpoint("PASSIVE", pageSize)
+	if written < restartAt {
+		*restart = restartAt
+	}
+	if err != nil || written < *restart {
+		return err
+	}
+	w := <-s.writer
+	defer func() { s.writer <- w }()
+	if _, _, err = c.walCheckpoint("RESTART", pageSize); err != nil {
+		*restart = written + retryAfter
+	}
+	return err
 }
 
 // walCheckpoint runs a checkpoint and returns how many bytes the write-ahead log

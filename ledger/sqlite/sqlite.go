@@ -252,8 +252,7 @@ func (s *Store) rollback(c *conn, err error) error {
 		s.broken = fmt.Errorf("roll back %s: what was written is not known: %w: after: %v", s.path, rb, err)
 		return s.broken
 	}
-	switch code(err) {
-	case sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_INTERNAL:
+	if isBroken(err) {
 		return fmt.Errorf("write to %s: %w", s.path, err)
 	}
 	return s.aborted(err)
@@ -276,3 +275,12 @@ func code(err error) int {
 }
 
 func isFull(err error) bool { return code(err) == sqlite3.SQLITE_FULL }
+
+// isBroken reports whether the disk or the file cannot be trusted any more.
+func isBroken(err error) bool {
+	switch code(err) {
+	case sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_INTERNAL:
+		return true
+	}
+	return false
+}
