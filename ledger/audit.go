@@ -192,53 +192,6 @@ func (l *Log) checkEntry(e *Entry, key ed25519.PublicKey) (*receipt.Statement, e
 	return st, nil
 }
 
-// checkNewest checks entries from the newest backwards, for a time.
-func (l *Log) checkNewest(ctx context.Context, size uint64, limit time.Duration) error {
-	began := time.Now()
-	key := l.key
-	seen := map[Hash]bool{} // streams
-	for hi := size; hi > 0 && time.Since(began) < limit; {
-		lo := hi - min(hi, auditChunk)
-		err := l.View(ctx, func(v *View) error {
-			chunk, err := collect(v.Entries(lo, hi))
-			if err != nil {
-				return err
-			}
-			statements := make([]*receipt.Statement, len(chunk))
-			for i, e := range slices.Backward(chunk) {
-				st, err := receipt.ParseStatement(e.Statement)
-				if err != nil {
-					return fmt.Errorf("entry %d: %w", e.Index, err)
-				}
-				if k, ok := st.Body.(*receipt.Key); ok {
-					key = k.Old[:]
-				}
-				statements[i] = st
-				for _, in := range st.Streams {
-					if seen[in.ID] {
-						continue
-					}
-					seen[in.ID] = true
-					if seq, at, err := v.StreamHead(in.ID); err != nil {
-						return err
-					} else if at < size && (seq != in.Seq || at != e.Index) {
-						return fmt.Errorf("entry %d: it is the last of its %s stream at %d, the stored head is entry %d at %d", e.Index, in.Name, in.Seq, at, seq)
-					}
-				}
-			}
-			errs := make([]error, len(chunk))
-			parallel(len(chunk), func(i int) { _, errs[i] = l.checkEntry(chunk[i], key) })
-			return cmp.Or(errs...)
-		})
-		if err != nil {
-			return err
-		}
-		hi = lo
-		l.note(func(a *Audit) { a.Newest = size - lo })
-	}
-	return nil
-}
-
 func collect[T any](s iter.Seq2[T, error]) ([]T, error) {
 	var all []T
 	for x, err := range s {
@@ -263,6 +216,9 @@ func (l *Log) Check(ctx context.Context, progress func(done, of uint64)) error {
 		err := l.View(ctx, func(v *View) error {
 			if err := c.entries(v, min(c.st.head.Size+auditChunk, v.head.Size)); err != nil {
 				return err
+			}
+			if v.head.Size < c.st.head.Size { // else it would never be done
+				return fmt.Errorf("the log was rolled back while it was checked: it has %d entries, and had %d", v.head.Size, c.st.head.Size)
 			}
 			if done = c.st.head.Size == v.head.Size; done {
 				return c.finish(v)

@@ -144,8 +144,7 @@ func (s *state) foldDecision(e *Entry, st *receipt.Statement, b *receipt.Decisio
 		if err := s.dropExpired(st.Time); err != nil {
 			return err
 		}
-		a := &Approval{Escalation: e.Index, ID: hex.EncodeToString(e.Leaf[:]), State: ApprovalPending,
-			Expires: b.Escalation.Expires, Policy: hex.EncodeToString(b.Policy.SHA256[:]), Requires: b.Escalation.Requires}
+		a := newApproval(e, b)
 		s.over.put(Approvals, key8(e.Index), marshalRow(a))
 		s.over.put(OpenApprovals, openKey(a), key8(session))
 		h.ApprovalsOpen++
@@ -183,6 +182,19 @@ func (s *state) foldApproval(e *Entry, b *receipt.Approval) error {
 	if a.State != ApprovalPending {
 		return fmt.Errorf("entry %d answers the approval of entry %d, which is %s", e.Index, a.Escalation, a.State)
 	}
+	a.answered(e, b)
+	s.over.put(Approvals, key8(a.Escalation), marshalRow(a))
+	return nil
+}
+
+// newApproval is what an ESCALATE opens.
+func newApproval(e *Entry, b *receipt.Decision) *Approval {
+	return &Approval{Escalation: e.Index, ID: hex.EncodeToString(e.Leaf[:]), State: ApprovalPending,
+		Expires: b.Escalation.Expires, Policy: hex.EncodeToString(b.Policy.SHA256[:]), Requires: b.Escalation.Requires}
+}
+
+// answered adds an answer.
+func (a *Approval) answered(e *Entry, b *receipt.Approval) {
 	a.Answers = append(a.Answers, Answer{Index: e.Index, Answer: b.Answer, Grade: b.Grade, Approver: b.Approver})
 	switch {
 	case b.Answer == receipt.AnswerRefuse:
@@ -190,8 +202,6 @@ func (s *state) foldApproval(e *Entry, b *receipt.Approval) error {
 	case a.satisfied():
 		a.State = ApprovalApproved
 	}
-	s.over.put(Approvals, key8(a.Escalation), marshalRow(a))
-	return nil
 }
 
 // satisfied reports whether the answers are what every requirement asks for.
