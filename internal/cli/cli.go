@@ -99,19 +99,21 @@ func (a *app) root() *cobra.Command {
 under a policy file, writes a signed receipt into a tamper-evident log before it
 answers, and bundles receipts into EvidencePacks that verify offline.
 
-Every flag can be set by a HELM_ environment variable: --listen by HELM_LISTEN.
+Every flag that is not on the command line is taken from a HELM_ environment variable:
+--listen from HELM_LISTEN. Only verify's own flags are not: what a verifier was asked
+stands on its command line.
 
 Exit codes: 0 done, 1 the answer is no, 2 wrong usage, 3 no server.
 verify: 0 proved, 1 the evidence is wrong, 2 unreadable or wrong usage, 3 not all proved.`,
 		SilenceUsage: true, SilenceErrors: true,
-		Args:              func(_ *cobra.Command, args []string) error { return unknown(args) },
+		Args:              unknown,
 		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return a.environment(cmd) },
 	}
 	root.SetIn(a.in)
 	root.SetOut(a.out)
 	root.SetErr(a.err)
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &exitError{exitUsage, err} })
+	root.SetFlagErrorFunc(flagError)
 	f := root.PersistentFlags()
 	f.StringVar(&a.home, "home", defaultHome(), "where keys, log and tokens are kept")
 	f.StringVar(&a.server, "server", "", "the server to ask; default: this home's own, else http://"+defaultListen)
@@ -122,22 +124,58 @@ verify: 0 proved, 1 the evidence is wrong, 2 unreadable or wrong usage, 3 not al
 	return root
 }
 
-func unknown(args []string) error {
+// unknown refuses a name that is none of the commands below.
+func unknown(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	return usagef("there is no command %q: see helm-ai-kernel --help", args[0])
+	return usagef("there is no command %q%s: see %s --help", args[0], didYouMean(cmd, args[0]), cmd.CommandPath())
+}
+
+// flagError says what is wrong with a flag.
+func flagError(cmd *cobra.Command, err error) error {
+	var none *pflag.NotExistError
+	var bad *pflag.InvalidValueError
+	switch {
+	case errors.As(err, &none) && none.GetSpecifiedShortnames() == "":
+		flags := new(cobra.Command) // cobra finds what is near among commands only
+		cmd.Flags().VisitAll(func(f *pflag.Flag) {
+			flags.AddCommand(&cobra.Command{Use: "--" + f.Name, Run: func(*cobra.Command, []string) {}})
+		})
+		name := "--" + none.GetSpecifiedName()
+		return usagef("there is no flag %s%s: see %s --help", name, didYouMean(flags, name), cmd.CommandPath())
+	case errors.As(err, &bad):
+		return usagef("--%s is %q: %s", bad.GetFlag().Name, bad.GetValue(), wanted(bad.GetFlag()))
+	}
+	return usagef("%w: see %s --help", err, cmd.CommandPath())
+}
+
+// wanted says what a flag's value must be.
+func wanted(f *pflag.Flag) string {
+	switch f.Value.Type() {
+	case "bool":
+		return "it must be true or false"
+	case "duration":
+		return "it must be a duration, such as 90s or 24h"
+	case "int", "uint64", "float64":
+		return "it must be a number"
+	}
+	return "it must be a " + f.Value.Type()
+}
+
+// didYouMean asks for the nearest of the commands, or says nothing where none is near.
+func didYouMean(among *cobra.Command, name string) string {
+	among.SuggestionsMinimumDistance = 2
+	near := among.SuggestionsFor(name)
+	if len(near) == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" (did you mean %s?)", strings.Join(near, " or "))
 }
 
 // group is a command that only has commands below it.
 func group(use, short string, below ...*cobra.Command) *cobra.Command {
-	c := &cobra.Command{Use: use, Short: short,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usagef("there is no command %q: see %s --help", args[0], cmd.CommandPath())
-			}
-			return nil
-		},
+	c := &cobra.Command{Use: use, Short: short, Args: unknown,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cmd.Help()
 			return &exitError{exitUsage, nil}
@@ -146,11 +184,11 @@ func group(use, short string, below ...*cobra.Command) *cobra.Command {
 	return c
 }
 
-// exactly wants that many arguments, and calls a miss wrong usage.
+// exactly wants that many arguments, 0 or 1, and calls a miss wrong usage.
 func exactly(n int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) != n {
-			return usagef("%d arguments are needed, there are %d: %s", n, len(args), cmd.UseLine())
+			return usagef("%s takes %s, there are %d: %s", cmd.Name(), []string{"no argument", "one argument"}[n], len(args), cmd.UseLine())
 		}
 		return nil
 	}
@@ -162,7 +200,7 @@ func (a *app) environment(cmd *cobra.Command) (err error) {
 		name := "HELM_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
 		if v, ok := os.LookupEnv(name); ok && !f.Changed && err == nil {
 			if serr := cmd.Flags().Set(f.Name, v); serr != nil {
-				err = usagef("%s: %w", name, serr)
+				err = usagef("%s is %q: %s", name, v, wanted(f))
 			}
 		}
 	})

@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -143,7 +145,7 @@ func (c *client) send(ctx context.Context, method, path string, query url.Values
 	b, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
 	p := new(problemError)
 	if json.Unmarshal(b, &p.Problem) != nil || p.Code == "" {
-		return nil, fmt.Errorf("%s answered %s: it is not a helm-ai-kernel server", c.base, resp.Status)
+		return nil, fmt.Errorf("%s answered %s: it is not a helm-ai-kernel server. Name one with --server", c.base, resp.Status)
 	}
 	if p.Status == http.StatusUnauthorized && c.token == "" {
 		p.hint = ". No token was sent: " + c.noToken + ". Give one with --token-file"
@@ -151,10 +153,20 @@ func (c *client) send(ctx context.Context, method, path string, query url.Values
 	return nil, p
 }
 
-// cause is what lies below a url.Error, which repeats the address.
+// cause is what lies below a url.Error, which repeats the address, in plain words where
+// it is one of the usual.
 func cause(err error) error {
 	if u := (*url.Error)(nil); errors.As(err, &u) {
-		return u.Err
+		err = u.Err
+	}
+	dns, header := (*net.DNSError)(nil), tls.RecordHeaderError{}
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return errors.New("nothing listens there")
+	case errors.As(err, &dns):
+		return fmt.Errorf("there is no address of the name %s", dns.Name)
+	case errors.As(err, &header) || errors.Is(err, http.ErrSchemeMismatch):
+		return errors.New("it speaks http, not https")
 	}
 	return err
 }
@@ -175,7 +187,7 @@ func (c *client) ask(ctx context.Context, method, path string, query url.Values,
 		return nil
 	}
 	if err := json.Unmarshal(b, out); err != nil {
-		return fmt.Errorf("read the answer of %s: %w", path, err)
+		return fmt.Errorf("%s answered %s with what this program cannot read: %w. Is it a helm-ai-kernel server, and of this version?", c.base, path, httpapi.Misread(err))
 	}
 	return nil
 }

@@ -37,3 +37,31 @@ func TestOpenApproval(t *testing.T) {
 		}
 	}
 }
+
+// TestNoServer: whoever answers and is no helm-ai-kernel is named as such.
+func TestNoServer(t *testing.T) {
+	for _, x := range []struct {
+		status       int
+		answer, want string
+	}{
+		{404, "<html>", " answered 404 Not Found: it is not a helm-ai-kernel server. Name one with --server"},
+		{500, `{"error":"x"}`, "it is not a helm-ai-kernel server"},
+		{200, "<html>", "invalid character '<' at start of value. Is it a helm-ai-kernel server"},
+		{200, "[]", "must be an object, and is a JSON array. Is it"},
+	} {
+		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(x.status)
+			w.Write([]byte(x.answer))
+		}))
+		defer srv.Close()
+		base, err := url.Parse(srv.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := &client{base: base, http: srv.Client()}
+		var got struct{ A string }
+		if err := c.ask(t.Context(), "GET", "/v1/x", nil, nil, &got); err == nil || !strings.Contains(err.Error(), x.want) {
+			t.Errorf("%d %s: %v", x.status, x.answer, err)
+		}
+	}
+}

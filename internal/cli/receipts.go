@@ -22,7 +22,7 @@ import (
 
 func unmarshal(b []byte, v any) error {
 	if err := json.Unmarshal(b, v); err != nil {
-		return fmt.Errorf("read the server's answer: %w", err)
+		return fmt.Errorf("the server's answer cannot be read: %w. Is it a helm-ai-kernel server, and of this version?", httpapi.Misread(err))
 	}
 	return nil
 }
