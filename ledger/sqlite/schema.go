@@ -143,8 +143,12 @@ func (c *conn) prepareFile() error {
 	if err := errors.Join(err, c.exec("ROLLBACK")); err != nil {
 		return err
 	}
-	if _, err := c.row(context.Background(), "PRAGMA journal_mode = WAL"); err != nil {
+	mode, err := c.row(context.Background(), "PRAGMA journal_mode = WAL")
+	if err != nil {
 		return err
+	}
+	if mode[0] != "wal" { // SQLite says so, and goes on without
+		return fmt.Errorf("no write-ahead log can be kept beside it, only %v: it must be on a local disk", mode[0])
 	}
 	if made {
 		return nil

@@ -185,6 +185,18 @@ func TestSettings(t *testing.T) {
 	}
 }
 
+// TestNoWriteAheadLog: where SQLite cannot keep one it goes on without, and we do not.
+func TestNoWriteAheadLog(t *testing.T) {
+	c, err := connect(filepath.Join(t.TempDir(), "log.db"), "memory", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.close()
+	if err := c.prepareFile(); err == nil || !strings.Contains(err.Error(), "no write-ahead log") {
+		t.Fatalf("a database in memory gives %v", err)
+	}
+}
+
 // TestPlans: no statement reads a table from end to end, or sorts.
 func TestPlans(t *testing.T) {
 	s := openStore(t, filepath.Join(t.TempDir(), "log.db"))
