@@ -82,11 +82,11 @@ func TestAlikeFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 		file, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	file = bytes.ReplaceAll(file, []byte(access.Hash(secret)), []byte(access.Hash("another")))
-	if err := ledger.WriteFile(path, file); err != nil {
+		if err != nil {
+			t.Fatal(err)
+		}
+		file = bytes.ReplaceAll(file, []byte(access.Hash(secret)), []byte(access.Hash("another")))
+		if err := ledger.WriteFile(path, file); err != nil {
 			t.Fatal(err)
 		}
 		if err := os.Chtimes(path, before.ModTime(), before.ModTime()); err != nil {
