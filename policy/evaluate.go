@@ -13,7 +13,8 @@ import (
 
 // Evaluate says what the policy makes of a call. A rule that cannot be evaluated
 // matches with DENY and RULE_ERROR. Of the rules that match, those with the
-// highest verdict decide, and the first of them by id gives the reason.
+// highest verdict decide, and the first of them by id gives the reason. What the call
+// takes of budgets is for the caller to hold against what they have been used.
 //
 // Values of the call may be strictjson.Hidden. What the result depends on of them is in
 // its Hidden: where that is empty, every value in their place gives the same result.
@@ -53,6 +54,7 @@ func (p *Policy) Evaluate(in Input) Result {
 		}
 		out.Matched = append(out.Matched, Match{c.rule.id, verdict, reason.Code})
 	}
+	p.budget(&in, &out)
 	out.Hidden = sorted(out.Hidden)
 	return out
 }

@@ -29,6 +29,7 @@ type file struct {
 	lists   map[string][]string
 	tools   []tool
 	rules   []rule
+	budgets []Budget
 	tests   []test
 }
 
@@ -74,13 +75,13 @@ func (s *source) read() *file {
 	}
 	f := &file{}
 	root := table{s, "", doc}
-	for _, later := range []string{"budget", "approver"} {
+	for _, later := range []string{"approver"} {
 		if _, ok := doc[later]; ok {
 			s.key(later, "", "[[%s]] is not supported by this version: the policy would promise what nothing holds", later)
 			delete(doc, later)
 		}
 	}
-	root.only("policy", "lists", "tool", "rule", "test")
+	root.only("policy", "lists", "tool", "rule", "budget", "test")
 	f.header(root)
 	f.readLists(root)
 	for _, t := range root.tables("tool") {
@@ -88,6 +89,9 @@ func (s *source) read() *file {
 	}
 	for _, t := range root.tables("rule") {
 		f.rules = append(f.rules, t.rule())
+	}
+	for _, t := range root.tables("budget") {
+		f.budgets = append(f.budgets, t.budget())
 	}
 	for _, t := range root.tables("test") {
 		f.tests = append(f.tests, t.test())
@@ -97,6 +101,10 @@ func (s *source) read() *file {
 	}
 	unique(s, "[[tool]] name", f.tools, func(t tool) (string, string) { return t.path + ".name", t.name })
 	unique(s, "[[rule]] id", f.rules, func(r rule) (string, string) { return r.path + ".id", r.id })
+	if len(f.budgets) > MaxBudgets {
+		s.key("budget", "", "%d budgets: at most %d are allowed", len(f.budgets), MaxBudgets)
+	}
+	unique(s, "[[budget]] id", f.budgets, func(b Budget) (string, string) { return b.path + ".id", b.ID })
 	unique(s, "[[test]] name", f.tests, func(t test) (string, string) { return t.path + ".name", t.name })
 	return f
 }

@@ -65,7 +65,6 @@ func TestRefused(t *testing.T) {
 		{"any_of", head + ruleWith(`approvers = { any_of = ["group:x"] }`), "approvers.any_of is not supported by this version"},
 		{"expires", head + ruleWith(`approvers = { expires = "0s" }`), `expires is "0s": it must be a duration`},
 		{"expires in years", head + ruleWith(`approvers = { expires = "8760h" }`), "from 1s to 720h"},
-		{"budget", head + "[[budget]]\nid = \"x\"\n", "[[budget]] is not supported by this version"},
 		{"approver", head + "[[approver]]\nname = \"x\"\n", "[[approver]] is not supported by this version"},
 		{"type", head + "[[tool]]\nname = \"x\"\nargs = { a = \"strin\" }\n", `"strin" is not a type of an argument; did you mean "string"?`},
 		{"tool with a star", head + "[[tool]]\nname = \"x*\"\n", "a tool is declared by its full name"},

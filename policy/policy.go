@@ -34,6 +34,7 @@ type Policy struct {
 	tools     map[string]*declared
 	undefined []condition // of the rules that reach tools which are not declared, by rule id
 	rules     []rule      // all of them, by id
+	budgets   []Budget    // by id
 	lists     map[string][]string
 }
 
@@ -52,13 +53,14 @@ type Input struct {
 	Now       time.Time
 }
 
-// A Result is what a policy says of a call. It holds no value of the call's
-// arguments or context.
+// A Result is what a policy says of a call. Of the call's arguments and context it holds
+// no value but the amounts that budgets add up.
 type Result struct {
 	Verdict helm.Verdict `json:"verdict"`
 	Rule    string       `json:"rule"` // the rule that decides, "default", or "tool:NAME" for ARGUMENTS_INVALID
 	Reason  helm.Reason  `json:"reason"`
 	Matched []Match      `json:"matched"`          // every rule that matched or could not be evaluated, by id
+	Budgets []Use        `json:"-"`                // what the call takes of budgets, by id; none of a DENY
 	Hidden  []string     `json:"hidden,omitempty"` // places of hidden values without which the result cannot be told
 }
 
@@ -130,6 +132,14 @@ func (s *source) compile() (*Policy, *file) {
 	}
 	for i := range f.rules {
 		p.add(s, l, f, &f.rules[i])
+	}
+	s.budgets(f)
+	p.budgets = f.budgets
+	slices.SortFunc(p.budgets, func(a, b Budget) int { return strings.Compare(a.ID, b.ID) })
+	for i := range p.budgets {
+		if b := &p.budgets[i]; b.Verdict == helm.Escalate {
+			p.expires[b.Rule()] = b.expires
+		}
 	}
 	byID := func(a, b condition) int { return strings.Compare(a.rule.id, b.rule.id) }
 	for _, d := range p.tools {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	helm "github.com/helm-ai-kernel/helm-ai-kernel"
+	"github.com/helm-ai-kernel/helm-ai-kernel/decimal"
 	"github.com/helm-ai-kernel/helm-ai-kernel/strictjson"
 )
 
@@ -43,6 +44,7 @@ type test struct {
 	path    string
 	name    string
 	in      Input
+	used    map[string]decimal.Decimal // of budgets, before the call; 0 of others
 	verdict helm.Verdict
 	rule    string
 	reason  helm.Code
@@ -52,11 +54,16 @@ type test struct {
 var testNow = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 func (t table) test() test {
-	t.only("name", "call", "expect")
+	t.only("name", "call", "used", "expect")
 	out := test{path: t.path, name: t.str("name")}
 	if _, ok := t.need("call"); ok {
 		if call, ok := t.table("call"); ok {
 			out.in = call.input()
+		}
+	}
+	if _, there := t.m["used"]; there {
+		if used, ok := t.table("used"); ok {
+			out.used = used.amounts()
 		}
 	}
 	if _, ok := t.need("expect"); !ok {
@@ -77,6 +84,17 @@ func (t table) test() test {
 	}
 	if _, there := expect.m["reason"]; there {
 		out.reason = helm.Code(expect.str("reason"))
+	}
+	return out
+}
+
+// amounts are what budgets have been used.
+func (t table) amounts() map[string]decimal.Decimal {
+	out := map[string]decimal.Decimal{}
+	for _, id := range slices.Sorted(maps.Keys(t.m)) {
+		if d, ok := t.decimal(id); ok {
+			out[id] = d
+		}
 	}
 	return out
 }
@@ -145,7 +163,7 @@ func (s *source) json(path string, v any, depth int) strictjson.Value {
 func (p *Policy) run(f *file) []TestResult {
 	out := []TestResult{}
 	for _, t := range f.tests {
-		got := p.Evaluate(t.in)
+		got := p.spend(p.Evaluate(t.in), t.used)
 		r := TestResult{Name: t.name, OK: true, Got: got, path: t.path}
 		if got.Verdict != t.verdict || t.rule != "" && t.rule != got.Rule || t.reason != "" && t.reason != got.Reason.Code {
 			r.OK = false
@@ -154,6 +172,22 @@ func (p *Policy) run(f *file) []TestResult {
 		out = append(out, r)
 	}
 	return out
+}
+
+// spend is what budgets that have been used so far make of a result.
+func (p *Policy) spend(r Result, used map[string]decimal.Decimal) Result {
+	if r.Verdict != helm.Allow {
+		return r
+	}
+	for _, v := range []helm.Verdict{helm.Deny, helm.Escalate} {
+		for _, u := range r.Budgets {
+			if u.Verdict == v && !u.Fits(used[u.ID]) {
+				r.Verdict, r.Rule, r.Reason = v, u.Rule(), u.Reason()
+				return r
+			}
+		}
+	}
+	return r
 }
 
 func (t *test) expected() string {

@@ -109,9 +109,9 @@ func asDouble(text string) (float64, bool) {
 	return f, normal(strconv.FormatFloat(f, 'e', -1, 64)) == d
 }
 
-// A decimal is digits times ten to the exponent. Its digits neither begin nor
+// A scientific is digits times ten to the exponent. Its digits neither begin nor
 // end with a zero; zero has none, and no sign.
-type decimal struct {
+type scientific struct {
 	negative bool
 	digits   string
 	exponent int
@@ -119,8 +119,8 @@ type decimal struct {
 
 // normal reads a JSON number. Exponents beyond any number that is held here are
 // cut off.
-func normal(text string) decimal {
-	var d decimal
+func normal(text string) scientific {
+	var d scientific
 	text, d.negative = strings.CutPrefix(text, "-")
 	if i := strings.IndexAny(text, "eE"); i >= 0 {
 		e, err := strconv.Atoi(text[i+1:])
@@ -140,13 +140,13 @@ func normal(text string) decimal {
 	d.digits = strings.TrimRight(text, "0")
 	d.exponent += len(text) - len(d.digits)
 	if d.digits == "" {
-		return decimal{}
+		return scientific{}
 	}
 	return d
 }
 
 // integer returns the digits of an integer of at most twenty.
-func (d decimal) integer() (string, bool) {
+func (d scientific) integer() (string, bool) {
 	if d.digits == "" {
 		return "0", true
 	}
