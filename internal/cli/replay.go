@@ -47,39 +47,12 @@ wrong usage, 3 something could not be told, or the pack does not prove all that 
 }
 
 func (a *app) replay(name, trust string, other *policy.Policy) error {
-	unreadable := func(err error) error { return &exitError{exitUsage, err} }
-	f, err := os.Open(name)
+	ev, err := a.openEvidence(name, trust)
 	if err != nil {
-		return unreadable(err)
+		return err
 	}
-	defer f.Close()
-	st, err := f.Stat()
-	if err != nil {
-		return unreadable(err)
-	}
-	o := verify.Options{Each: verifycmd.Parallel}
-	path := trust
-	if path == "" {
-		path = (&home{dir: a.home}).trust()
-	}
-	if b, err := os.ReadFile(path); err == nil {
-		if o.Trust, err = verify.ParseTrust(b); err != nil {
-			return unreadable(fmt.Errorf("%s: %w", path, err))
-		}
-	} else if trust != "" || !errors.Is(err, fs.ErrNotExist) {
-		return unreadable(err)
-	}
-	rep, err := verify.Pack(f, st.Size(), o)
-	if err != nil {
-		return unreadable(fmt.Errorf("%s: %w", name, err))
-	}
-	if rep.Exit == verify.ExitWrong {
-		return fmt.Errorf("the evidence is wrong, and is not replayed: see helm-ai-kernel verify %s", name)
-	}
-	p, err := pack.Open(f, st.Size())
-	if err != nil {
-		return unreadable(fmt.Errorf("%s: %w", name, err))
-	}
+	defer ev.Close()
+	rep := ev.report
 	out := bufio.NewWriter(a.out)
 	s := &replayPrinter{app: a, out: out, changes: map[string]*change{}}
 	show := s.line
@@ -89,9 +62,9 @@ func (a *app) replay(name, trust string, other *policy.Policy) error {
 	case other != nil:
 		show = s.count
 	}
-	totals, err := replay.Run(p, rep.Entries, other, show)
+	totals, err := replay.Run(ev.pack, rep.Entries, other, show)
 	if err != nil {
-		return unreadable(fmt.Errorf("%s: %w", name, err))
+		return &exitError{exitUsage, fmt.Errorf("%s: %w", name, err)}
 	}
 	if err := s.end(rep, totals, other); err != nil {
 		return err
@@ -106,6 +79,56 @@ func (a *app) replay(name, trust string, other *policy.Policy) error {
 		return &exitError{exitNoServer, nil} // 3, which means here that not all is proved
 	}
 	return nil
+}
+
+// An evidence is a pack that was verified, and is not wrong.
+type evidence struct {
+	*os.File
+	pack   *pack.Reader
+	report *verify.Report
+}
+
+// openEvidence verifies a pack with a trust file, by default the home's where it has one.
+func (a *app) openEvidence(name, trust string) (*evidence, error) {
+	o := verify.Options{Each: verifycmd.Parallel}
+	path := trust
+	if path == "" {
+		path = (&home{dir: a.home}).trust()
+	}
+	unreadable := func(err error) error { return &exitError{exitUsage, err} }
+	if b, err := os.ReadFile(path); err == nil {
+		if o.Trust, err = verify.ParseTrust(b); err != nil {
+			return nil, unreadable(fmt.Errorf("%s: %w", path, err))
+		}
+	} else if trust != "" || !errors.Is(err, fs.ErrNotExist) {
+		return nil, unreadable(err)
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, unreadable(err)
+	}
+	ev := &evidence{File: f}
+	if err := ev.verify(o); err != nil {
+		f.Close()
+		return nil, unreadable(fmt.Errorf("%s: %w", name, err))
+	}
+	if ev.report.Exit == verify.ExitWrong {
+		f.Close()
+		return nil, fmt.Errorf("the evidence is wrong, and is not replayed: see helm-ai-kernel verify %s", name)
+	}
+	return ev, nil
+}
+
+func (ev *evidence) verify(o verify.Options) error {
+	st, err := ev.Stat()
+	if err != nil {
+		return err
+	}
+	if ev.report, err = verify.Pack(ev.File, st.Size(), o); err != nil || ev.report.Exit == verify.ExitWrong {
+		return err
+	}
+	ev.pack, err = pack.Open(ev.File, st.Size())
+	return err
 }
 
 // A replayPrinter prints what came of a replay.
