@@ -42,11 +42,11 @@ const (
 
 // Changed are calls of which another is said, all in one way.
 type Changed struct {
-	Direction Direction `json:"direction"`
-	Old       Said      `json:"old"`
-	New       Said      `json:"new"`
-	Count     uint64    `json:"count"`
-	Examples  []Example `json:"examples"`
+	Direction Direction
+	Old       Said
+	New       Said
+	Count     uint64
+	Examples  []Example
 }
 
 // Unknown are calls of which it cannot be told whether anything changes: it depends on
@@ -125,7 +125,7 @@ func (d *Diff) Changes() []*Changed {
 	slices.SortFunc(out, func(a, b *Changed) int {
 		return cmp.Or(
 			slices.Index(order, a.Direction)-slices.Index(order, b.Direction),
-			cmp.Compare(a.steps(), b.steps())*-1,
+			cmp.Compare(b.steps(), a.steps()),
 			cmp.Compare(rank(a.New.Verdict), rank(b.New.Verdict)),
 			cmp.Compare(b.Count, a.Count),
 			strings.Compare(a.Old.String(), b.Old.String()),
