@@ -18,7 +18,7 @@ format = "helm.policy/v1"
 
 [[tool]]
 name = "pay"
-args = { amount = "int", memo = "string?" }
+args = { amount = "int", memo = "any?" }
 
 [[rule]]
 id = "small"
