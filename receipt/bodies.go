@@ -89,11 +89,13 @@ type Budget struct {
 // An Escalation says what answers an ESCALATE.
 type Escalation struct {
 	Expires  time.Time
-	Requires []Requirement // one for each matched ESCALATE rule, in byte order
+	Requires []Requirement // at least one for each matched ESCALATE rule, in byte order of rules, then of fingerprints
 }
 
-// A Requirement is what one ESCALATE rule asks for: Count signatures of distinct
-// keys out of Keys, or, where Keys is empty and Count is 0, an operator's answer.
+// A Requirement is a thing that an ESCALATE rule asks for: Count signatures of distinct
+// keys out of Keys, or, where Keys is empty and Count is 0, an operator's answer. All
+// requirements of all rules must be satisfied; one signature counts for each that
+// lists its key.
 type Requirement struct {
 	Rule  string
 	Count uint64
@@ -326,11 +328,39 @@ func (e *Escalation) describe(c *codec) {
 			}
 			ascending(c, "fingerprints of keys", r.Keys, func(k ApproverKey) string { return k.Fingerprint })
 		})
-		ascending(c, "rules of requirements", e.Requires, func(r Requirement) string { return r.Rule })
+		ascending(c, "rules and keys of requirements", e.Requires, func(r Requirement) string {
+			var b strings.Builder // names have no space, which is below all that they have
+			b.WriteString(r.Rule)
+			for _, k := range r.Keys {
+				b.WriteByte(' ')
+				b.WriteString(k.Fingerprint)
+			}
+			return b.String()
+		})
+		e.oneToOne(c)
 		if c.err == nil && len(e.Requires) == 0 {
 			c.fail("an escalation asks for nothing")
 		}
 	})
+}
+
+// oneToOne holds each key to one name and each name to one key, so that to count the
+// names that answered is to count keys.
+func (e *Escalation) oneToOne(c *codec) {
+	names, keys := map[string]string{}, map[string]string{}
+	for _, r := range e.Requires {
+		for _, k := range r.Keys {
+			name, seen := names[k.Fingerprint]
+			if seen && name != k.Name && c.err == nil {
+				c.fail("the key %s has the names %q and %q", k.Fingerprint, name, k.Name)
+			}
+			key, seen := keys[k.Name]
+			if seen && key != k.Fingerprint && c.err == nil {
+				c.fail("%q has the keys %s and %s", k.Name, key, k.Fingerprint)
+			}
+			names[k.Fingerprint], keys[k.Name] = k.Name, k.Fingerprint
+		}
+	}
 }
 
 func (b *Outcome) describe(c *codec) {
