@@ -417,7 +417,7 @@ func (a *app) policyCmd() *cobra.Command {
 		a.printf("%s\n", safeText(said.Said))
 		return nil
 	}}
-	return group("policy", "Check, test, explain and compare policy files", check, test, a.explainCmd(), a.diffCmd(), reload)
+	return group("policy", "Check, test, explain, compare and format policy files", check, test, a.explainCmd(), a.diffCmd(), a.fmtCmd(), reload)
 }
 
 func (a *app) showTests(results []policy.TestResult) error {
