@@ -76,6 +76,9 @@ func (x *diffing) notes() (out []string) {
 	if x.kernel > 0 {
 		out = append(out, fmt.Sprintf("%d of the calls the kernel itself had decided, such as by a freeze: they are compared by what the policies say", x.kernel))
 	}
+	if x.Old.Budgeted() || x.New.Budgeted() {
+		out = append(out, "budgets are not compared: an ALLOW is one, whatever is left of them")
+	}
 	if x.Old.Escalates() || x.New.Escalates() {
 		out = append(out, "approvals are not compared: an ESCALATE is one, whoever may answer it and whatever the answer was")
 	}
