@@ -103,3 +103,12 @@ func (d Decimal) String() string {
 	}
 	return s
 }
+
+// MarshalText implements encoding.TextMarshaler.
+func (d Decimal) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (d *Decimal) UnmarshalText(b []byte) (err error) {
+	*d, err = Parse(string(b))
+	return err
+}

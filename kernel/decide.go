@@ -222,8 +222,16 @@ func (k *Kernel) decide(v *ledger.View, in *input, ev evaluation) (*decided, *ui
 			return d, nil, nil
 		}
 	}
+	matched := ev.result.Matched
+	if d.body.Verdict == helm.Allow {
+		asks, err := d.spend(v, ev.result.Budgets, nil)
+		if err != nil {
+			return d, nil, err
+		}
+		matched = append(slices.Clone(matched), asks...)
+	}
 	if d.body.Verdict == helm.Escalate && active.Mode() == helm.Enforce {
-		return d, nil, k.escalate(v, in, active, ev.result.Matched, d)
+		return d, nil, k.escalate(v, in, active, matched, ev.result.Budgets, d)
 	}
 	return d, nil, nil
 }
@@ -319,8 +327,8 @@ func void(v *ledger.View, a *ledger.Approval) bool {
 }
 
 // escalate finds the approval that an ESCALATE on the same input opened under the
-// same policy, and uses it, or opens one.
-func (k *Kernel) escalate(v *ledger.View, in *input, active *policy.Policy, matched []policy.Match, d *decided) error {
+// same policy, and uses it where the budgets have room, or opens one.
+func (k *Kernel) escalate(v *ledger.View, in *input, active *policy.Policy, matched []policy.Match, uses []policy.Use, d *decided) error {
 	for a, err := range v.OpenApprovals(in.Agent, in.Session) {
 		if err != nil {
 			return err
@@ -341,6 +349,15 @@ func (k *Kernel) escalate(v *ledger.View, in *input, active *policy.Policy, matc
 		}
 		if before := st.Body.(*receipt.Decision); before.Tool != in.Tool || before.Principal != in.Principal {
 			continue
+		}
+		if a.State == ledger.ApprovalApproved {
+			asks, err := d.spend(v, uses, a.Requires)
+			if err != nil || d.body.Verdict == helm.Deny {
+				return err // by a budget: the approval is not used
+			}
+			if len(asks) > 0 { // which it does not answer for
+				return k.escalate(v, in, active, append(slices.Clone(matched), asks...), uses, d)
+			}
 		}
 		d.body.Approval = &receipt.Ref{ID: e.Leaf, Index: e.Index}
 		// The same secret gives the same commitment: a verifier sees, without the
@@ -386,9 +403,12 @@ func (k *Kernel) escalate(v *ledger.View, in *input, active *policy.Policy, matc
 // looks at the time or the boundary may ask now and not have asked then.
 func covers(a *ledger.Approval, matched []policy.Match) bool {
 	return !slices.ContainsFunc(matched, func(m policy.Match) bool {
-		return m.Verdict == helm.Escalate &&
-			!slices.ContainsFunc(a.Requires, func(r receipt.Requirement) bool { return r.Rule == m.Rule })
+		return m.Verdict == helm.Escalate && !answers(a.Requires, m.Rule)
 	})
+}
+
+func answers(requires []receipt.Requirement, rule string) bool {
+	return slices.ContainsFunc(requires, func(r receipt.Requirement) bool { return r.Rule == rule })
 }
 
 // open is what answers an ESCALATE: every matched ESCALATE rule must be satisfied,

@@ -454,7 +454,7 @@ func (c *checker) finish(v *View) error {
 			return fmt.Errorf("table %s has %d rows, the entries lead to %d", t, n, c.counts[t])
 		}
 	}
-	for _, t := range []Table{IDs, Streams, Approvals, OpenApprovals, OpenSessions} {
+	for _, t := range []Table{IDs, Streams, Approvals, OpenApprovals, OpenSessions, Budgets} {
 		if err := c.compare(v, t); err != nil {
 			return err
 		}

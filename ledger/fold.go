@@ -140,6 +140,9 @@ func (s *state) foldDecision(e *Entry, st *receipt.Statement, b *receipt.Decisio
 	if b.CallID != "" && remembered(b.Reason.Code) {
 		s.over.put(Calls, callKey(session, b.Principal, b.CallID), key8(e.Index))
 	}
+	if err := s.foldBudgets(e, b); err != nil {
+		return err
+	}
 	if b.Escalation != nil {
 		if err := s.dropExpired(st.Time); err != nil {
 			return err
@@ -165,10 +168,11 @@ func (s *state) foldDecision(e *Entry, st *receipt.Statement, b *receipt.Decisio
 }
 
 // remembered reports whether a repeated call_id meets a decision with this reason.
-// A refusal to look at the call at all is none: the call may be made again.
+// A refusal to look at the call at all is none, nor is one for want of room: the call
+// may be made again.
 func remembered(c helm.Code) bool {
 	switch c {
-	case helm.Frozen, helm.DiskFull, helm.CallIDReused, helm.CallAlreadyDone:
+	case helm.Frozen, helm.DiskFull, helm.CallIDReused, helm.CallAlreadyDone, helm.BudgetExhausted, helm.ApprovalsFull:
 		return false
 	}
 	return true

@@ -82,6 +82,7 @@ const (
 	OpenApprovals              // expiry, index of the ESCALATE -> the session's stream number
 	OpenSessions               // session's stream number -> names
 	Policies                   // SHA-256 -> bytes
+	Budgets                    // id, whose, what is added up -> what was taken, by slots of time
 	numTables
 )
 
@@ -91,7 +92,7 @@ const Tables = int(numTables)
 // String is the table's name in a store.
 func (t Table) String() string {
 	return [...]string{"meta", "head", "entries", "payloads", "tiles", "streams", "ids", "calls",
-		"outcomes", "approvals", "open_approvals", "open_sessions", "policies"}[t]
+		"outcomes", "approvals", "open_approvals", "open_sessions", "policies", "budgets"}[t]
 }
 
 // Dense reports whether every key of the table is 8 bytes and most rows are

@@ -14,7 +14,7 @@ import (
 
 // Limits of budgets.
 const (
-	MaxBudgets = 64
+	MaxBudgets = 32
 	MinWindow  = time.Minute
 	MaxWindow  = 366 * 24 * time.Hour
 )

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/helm-ai-kernel/helm-ai-kernel"
+	"github.com/helm-ai-kernel/helm-ai-kernel/decimal"
 )
 
 // Genesis is entry 0. Its leaf hash is the log's fingerprint. Subject: the public
@@ -79,12 +80,26 @@ type Match struct {
 	Code    helm.Code
 }
 
-// A Budget is a budget's state after a decision. Limit and Used are exact
-// decimals.
+// A Budget is a budget's state after a decision. Limit, Amount and Used are exact
+// decimals. With what a statement says, budgets can be counted again without the policy.
 type Budget struct {
-	ID          string
-	Limit, Used string
+	ID     string
+	Per    string // BudgetPerAgent, ...: what has a budget of its own
+	Sum    string // the argument that is added up, or "": calls are counted
+	Window uint64 // seconds, whole minutes
+	Limit  string
+	Amount string // what the call takes; taken when the verdict is ALLOW
+	Used   string // in the window, after this decision
 }
+
+// What a budget is counted for.
+const (
+	BudgetPerAgent     = "agent"
+	BudgetPerSession   = "session"
+	BudgetPerTool      = "tool"
+	BudgetPerPrincipal = "principal"
+	BudgetPerAll       = "all"
+)
 
 // An Escalation says what answers an ESCALATE.
 type Escalation struct {
@@ -282,7 +297,20 @@ func (b *Decision) describe(c *codec) {
 	list(c, &b.Budgets, MaxBudgets, func(m *Budget) {
 		c.object(func() {
 			c.nameMember("id", &m.ID)
+			c.oneOf("per", &m.Per, BudgetPerAgent, BudgetPerSession, BudgetPerTool, BudgetPerPrincipal, BudgetPerAll)
+			if c.optional("sum", m.Sum != "") {
+				c.text(&m.Sum, MaxReasonBytes)
+				if c.err == nil && m.Sum == "" {
+					c.fail("the sum is empty: it is left out where calls are counted")
+				}
+			}
+			c.name("window_s")
+			c.positive(&m.Window)
+			if c.err == nil && m.Window%60 != 0 {
+				c.fail("window_s is %d: a window has whole minutes", m.Window)
+			}
 			c.decimal("limit", &m.Limit)
+			c.decimal("amount", &m.Amount)
 			c.decimal("used", &m.Used)
 		})
 	})
@@ -500,14 +528,16 @@ func (c *codec) positive(n *uint64) {
 	}
 }
 
-// decimal is a member whose value is a non-negative exact decimal as a string.
+// decimal is a member whose value is an exact decimal, in a string.
 func (c *codec) decimal(name string, s *string) {
 	c.name(name)
 	c.checked(s, 64, func(s string) error {
-		whole, frac, dot := strings.Cut(s, ".")
-		digits := func(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
-		if !digits(whole) || (len(whole) > 1 && whole[0] == '0') || (dot && (!digits(frac) || frac[len(frac)-1] == '0')) {
-			return fmt.Errorf("%s is %q: it must be a decimal without needless zeros", name, s)
+		d, err := decimal.Parse(s)
+		if err == nil && d.String() != s {
+			err = fmt.Errorf("it must be %s", d)
+		}
+		if err != nil {
+			return fmt.Errorf("%s is %q: %w", name, s, err)
 		}
 		return nil
 	})

@@ -184,7 +184,7 @@ func newSampleLog() *sampleLog {
 	allowed := decide("decision-allow", `{"arguments":{"path":"/srv/app/README.md"}}`, receipt.Decision{CallID: "c1", Tool: "fs.read", Verdict: helm.Allow,
 		Rule: "read-app", Reason: helm.Reason{Code: helm.AllowedByRule, Message: "rule read-app allows it"},
 		Matched: []receipt.Match{{Rule: "read-app", Verdict: helm.Allow, Code: helm.AllowedByRule}},
-		Budgets: []receipt.Budget{{ID: "reads_hourly", Limit: "100", Used: "1"}}})
+		Budgets: []receipt.Budget{{ID: "reads_hourly", Per: receipt.BudgetPerAgent, Window: 3600, Limit: "100", Amount: "1", Used: "1"}}})
 	reported := report("outcome-ok", allowed, `{"bytes":5,"text":"hello"}`, receipt.Outcome{Status: helm.OutcomeOK, DurationMicros: 1234})
 	escalate := receipt.Decision{CallID: "c2", Tool: "pay.transfer", Verdict: helm.Escalate, Rule: "pay-large",
 		Reason:     helm.Reason{Code: "PAYMENT_OVER_LIMIT", Message: "more than 1000 needs a person"},
@@ -198,7 +198,9 @@ func newSampleLog() *sampleLog {
 	used := escalated.ref()
 	carried := decide("decision-approved", pay, receipt.Decision{CallID: "c2", Tool: "pay.transfer", Verdict: helm.Allow, Rule: "pay-large",
 		Reason: helm.Reason{Code: helm.Approved, Message: "approved by operator"}, Matched: escalate.Matched, Approval: &used,
-		Budgets: []receipt.Budget{{ID: "paid_daily", Limit: "5000.5", Used: "1001"}, {ID: "reads_hourly", Limit: "100", Used: "1"}}})
+		Budgets: []receipt.Budget{
+			{ID: "paid_daily", Per: receipt.BudgetPerAll, Sum: "amount", Window: 86400, Limit: "5000.5", Amount: "1001", Used: "1001"},
+			{ID: "pays_hourly", Per: receipt.BudgetPerAgent, Window: 3600, Limit: "100", Amount: "1", Used: "1"}}})
 	report("outcome-error", carried, "", receipt.Outcome{Status: helm.OutcomeError, DurationMicros: 20_000_000})
 	decide("decision-deny", `{"arguments":{}}`, receipt.Decision{Tool: "mail.send", Verdict: helm.Deny, Rule: "default",
 		Reason: helm.Reason{Code: helm.DefaultDeny, Message: "a \"message\" for people:\n\tback\\slash, \u0001, 100 €, 😂, </script>"}})

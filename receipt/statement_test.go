@@ -146,11 +146,11 @@ var badStatements = []struct {
 		`{"rule":"pay-large","count":1,"keys":[{"name":"ana@corp.example","fingerprint":"SHA256:1111111111111111111111111111111111111111111"}]},{"rule":"pay-large","count":1,`, "byte order"},
 	{"requirements not in byte order", "decision-escalate-keys", `"rule":"pay-any"`, `"rule":"pay-most"`, "byte order"},
 	{"a budget twice", "decision-approved", `"id":"paid_daily"`, `"id":"reads_hourly"`, "byte order"},
-	{"a budget with a needless zero", "decision-approved", `"limit":"5000.5"`, `"limit":"5000.50"`, "needless zeros"},
-	{"a budget with a leading zero", "decision-approved", `"limit":"5000.5"`, `"limit":"05000.5"`, "needless zeros"},
-	{"a budget without a whole part", "decision-approved", `"limit":"5000.5"`, `"limit":".5"`, "needless zeros"},
-	{"a negative budget", "decision-approved", `"limit":"5000.5"`, `"limit":"-5000.5"`, "needless zeros"},
-	{"a budget with an exponent", "decision-approved", `"limit":"5000.5"`, `"limit":"5e3"`, "needless zeros"},
+	{"a budget with a needless zero", "decision-approved", `"limit":"5000.5"`, `"limit":"5000.50"`, "it must be 5000.5"},
+	{"a budget with a leading zero", "decision-approved", `"limit":"5000.5"`, `"limit":"05000.5"`, "not a decimal number"},
+	{"a budget without a whole part", "decision-approved", `"limit":"5000.5"`, `"limit":".5"`, "not a decimal number"},
+	{"a negative budget", "decision-approved", `"limit":"5000.5"`, `"limit":"-5000.5"`, "it is negative"},
+	{"a budget with an exponent", "decision-approved", `"limit":"5000.5"`, `"limit":"5e3"`, "it must be 5000"},
 	{"an unknown outcome", "outcome-ok", `"status":"ok"`, `"status":"fine"`, "one of ok, error, timeout, not_executed"},
 	{"a signature of an operator's approval", "approval-operator", `000Z"}}`, `000Z","signature":"x"}}`, "exactly when"},
 	{"a signed approval without a signature", "approval-ssh", `"grade":"ssh-signature"`, `"grade":"operator-token"`, "exactly when"},
@@ -264,7 +264,7 @@ func TestMarshalRefusesWhatNoParserTakes(t *testing.T) {
 		{"too many bytes", "decision-shadow", func(s *receipt.Statement) {
 			d := s.Body.(*receipt.Decision)
 			for i := range receipt.MaxBudgets {
-				d.Budgets = append(d.Budgets, receipt.Budget{ID: fmt.Sprintf("%02d%s", i, strings.Repeat("x", 198)), Limit: strings.Repeat("1", 64), Used: strings.Repeat("1", 64)})
+				d.Budgets = append(d.Budgets, receipt.Budget{ID: fmt.Sprintf("%02d%s", i, strings.Repeat("x", 198)), Per: "agent", Window: 60, Limit: strings.Repeat("1", 30), Amount: "1", Used: strings.Repeat("1", 30)})
 			}
 			for i := range d.Matched {
 				d.Matched[i].Rule = strings.Repeat("x", 200)
