@@ -329,52 +329,83 @@ func void(v *ledger.View, a *ledger.Approval) bool {
 // escalate finds the approval that an ESCALATE on the same input opened under the
 // same policy, and uses it where the budgets have room, or opens one.
 func (k *Kernel) escalate(v *ledger.View, in *input, active *policy.Policy, matched []policy.Match, uses []policy.Use, d *decided) error {
+	a, err := approvalOf(v, in, matched)
+	if err != nil {
+		return err
+	}
+	if a == nil {
+		return d.open(v, active, matched)
+	}
+	if a.State == ledger.ApprovalApproved {
+		asks, err := d.spend(v, uses, a.Requires)
+		if err != nil || d.body.Verdict == helm.Deny {
+			return err // by a budget: the approval is not used
+		}
+		if len(asks) > 0 { // which it does not answer for
+			return k.escalate(v, in, active, append(slices.Clone(matched), asks...), uses, d)
+		}
+	}
+	e, st, err := v.Statement(a.Escalation)
+	if err != nil {
+		return err
+	}
+	p, err := v.Payload(a.Escalation)
+	if err != nil {
+		return err
+	}
+	d.body.Approval = &receipt.Ref{ID: e.Leaf, Index: e.Index}
+	// The same secret gives the same commitment: a verifier sees, without the
+	// arguments, that this is the call that was asked about.
+	d.payload.Secret, d.commitment = p.Secret, st.Subject.SHA256
+	switch a.State {
+	case ledger.ApprovalApproved:
+		d.body.Verdict = helm.Allow
+		d.body.Reason = helm.Reason{Code: helm.Approved, Message: fmt.Sprintf("the escalation of entry %d was approved", a.Escalation)}
+	case ledger.ApprovalRefused:
+		d.body.Verdict = helm.Deny
+		d.body.Reason = helm.Reason{Code: helm.ApprovalRefused, Message: fmt.Sprintf("the escalation of entry %d was refused", a.Escalation)}
+	default:
+		d.pending = &PendingApproval{ID: a.ID, Expires: a.Expires}
+	}
+	return nil
+}
+
+// approvalOf is the approval that decides about a call, or nil: one that was refused, or
+// else of those that answer for every rule that asks now the one that expires first.
+func approvalOf(v *ledger.View, in *input, matched []policy.Match) (*ledger.Approval, error) {
+	var first *ledger.Approval
 	for a, err := range v.OpenApprovals(in.Agent, in.Session) {
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if !a.Live(v.Now()) || void(v, a) || a.State != ledger.ApprovalRefused && !covers(a, matched) {
+		refused := a.State == ledger.ApprovalRefused
+		if !a.Live(v.Now()) || void(v, a) || !refused && (first != nil || !covers(a, matched)) {
 			continue
 		}
 		p, err := v.Payload(a.Escalation)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if p == nil || !bytes.Equal(p.Value, in.value) { // before the statement: a comparison costs less than to parse one
 			continue
 		}
-		e, st, err := v.Statement(a.Escalation)
+		_, st, err := v.Statement(a.Escalation)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if before := st.Body.(*receipt.Decision); before.Tool != in.Tool || before.Principal != in.Principal {
 			continue
 		}
-		if a.State == ledger.ApprovalApproved {
-			asks, err := d.spend(v, uses, a.Requires)
-			if err != nil || d.body.Verdict == helm.Deny {
-				return err // by a budget: the approval is not used
-			}
-			if len(asks) > 0 { // which it does not answer for
-				return k.escalate(v, in, active, append(slices.Clone(matched), asks...), uses, d)
-			}
+		if refused {
+			return a, nil
 		}
-		d.body.Approval = &receipt.Ref{ID: e.Leaf, Index: e.Index}
-		// The same secret gives the same commitment: a verifier sees, without the
-		// arguments, that this is the call that was asked about.
-		d.payload.Secret, d.commitment = p.Secret, st.Subject.SHA256
-		switch a.State {
-		case ledger.ApprovalApproved:
-			d.body.Verdict = helm.Allow
-			d.body.Reason = helm.Reason{Code: helm.Approved, Message: fmt.Sprintf("the escalation of entry %d was approved", a.Escalation)}
-		case ledger.ApprovalRefused:
-			d.body.Verdict = helm.Deny
-			d.body.Reason = helm.Reason{Code: helm.ApprovalRefused, Message: fmt.Sprintf("the escalation of entry %d was refused", a.Escalation)}
-		default:
-			d.pending = &PendingApproval{ID: a.ID, Expires: a.Expires}
-		}
-		return nil
+		first = a
 	}
+	return first, nil
+}
+
+// open asks for an approval.
+func (d *decided) open(v *ledger.View, active *policy.Policy, matched []policy.Match) error {
 	live := v.Counts().ApprovalsOpen
 	if live >= MaxOpenApprovals {
 		for a, err := range v.OpenApprovals("", "") { // the expired ones come first
@@ -391,7 +422,7 @@ func (k *Kernel) escalate(v *ledger.View, in *input, active *policy.Policy, matc
 		d.deny("kernel:approvals", helm.ApprovalsFull, fmt.Sprintf("%d approvals are open: no more than that can wait", live))
 		return nil
 	}
-	d.body.Escalation = open(active, matched, v.Now())
+	d.body.Escalation = escalation(active, matched, v.Now())
 	if n := len(d.body.Escalation.Requires); n > receipt.MaxRequirements {
 		d.body.Escalation = nil
 		d.deny("kernel:approvals", helm.ApprovalsFull, fmt.Sprintf("%d rules want to be satisfied: no more than %d can", n, receipt.MaxRequirements))
@@ -411,9 +442,9 @@ func answers(requires []receipt.Requirement, rule string) bool {
 	return slices.ContainsFunc(requires, func(r receipt.Requirement) bool { return r.Rule == rule })
 }
 
-// open is what answers an ESCALATE: every matched ESCALATE rule must be satisfied,
+// escalation is what answers an ESCALATE: every matched ESCALATE rule must be satisfied,
 // each within its time.
-func open(p *policy.Policy, matched []policy.Match, now time.Time) *receipt.Escalation {
+func escalation(p *policy.Policy, matched []policy.Match, now time.Time) *receipt.Escalation {
 	e := &receipt.Escalation{}
 	for _, m := range matched {
 		if m.Verdict != helm.Escalate {

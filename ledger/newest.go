@@ -23,6 +23,7 @@ type newest struct {
 	streams map[Hash]bool     // whose last entry was seen
 	answers map[uint64][]answering
 	used    map[uint64]uint64 // index of an ESCALATE -> of the ALLOW that used its approval
+	budgets map[string]bool   // whose last decision was seen
 }
 
 // An answering is an entry that answers an approval.
@@ -37,7 +38,7 @@ func (l *Log) checkNewest(ctx context.Context, size uint64, limit time.Duration)
 	if err := l.View(ctx, l.checkControl); err != nil {
 		return err
 	}
-	c := &newest{l, size, l.key, map[Hash]bool{}, map[uint64][]answering{}, map[uint64]uint64{}}
+	c := &newest{l, size, l.key, map[Hash]bool{}, map[uint64][]answering{}, map[uint64]uint64{}, map[string]bool{}}
 	for hi := size; hi > 0 && time.Since(began) < limit; {
 		lo := hi - min(hi, auditChunk)
 		if err := l.View(ctx, func(v *View) error { return c.entries(v, lo, hi) }); err != nil {
@@ -165,8 +166,29 @@ func (c *newest) entry(v *View, e *Entry, st *receipt.Statement) error {
 				return cmp.Or(err, fmt.Errorf("entry %d: its row in table %s is missing or an older one's", e.Index, Calls))
 			}
 		}
+		if err := c.taken(v, e, st, b); err != nil {
+			return err
+		}
 		if b.Escalation != nil {
 			return c.approval(v, e, b)
+		}
+	}
+	return nil
+}
+
+// taken checks the counters of budgets by what the last decision that looked at them
+// says is used.
+func (c *newest) taken(v *View, e *Entry, st *receipt.Statement, b *receipt.Decision) error {
+	for i := range b.Budgets {
+		key := string(budgetKey(b, &b.Budgets[i]))
+		if c.budgets[key] || v.Size() > c.size { // then the check in the background comes to it
+			continue
+		}
+		c.budgets[key] = true
+		then := *v
+		then.head.Time = st.Time
+		if used, err := then.Used(b, &b.Budgets[i]); err != nil || used.String() != b.Budgets[i].Used {
+			return cmp.Or(err, fmt.Errorf("entry %d: %s of the budget %s was used, its row in table %s says %s", e.Index, b.Budgets[i].Used, b.Budgets[i].ID, Budgets, used))
 		}
 	}
 	return nil

@@ -50,7 +50,9 @@ func TestCheckNewest(t *testing.T) {
 		if i%4 == 0 {
 			add(t, l, func(v *View) (*Draft, error) {
 				d := decision("agent-0", "session-0", fmt.Sprint("e", i), helm.Allow, v.Now())
-				d.Body.(*receipt.Decision).Approval = &receipt.Ref{ID: a.Leaf, Index: a.Index}
+				b := d.Body.(*receipt.Decision)
+				b.Approval = &receipt.Ref{ID: a.Leaf, Index: a.Index}
+				b.Budgets = []receipt.Budget{{ID: "paid", Per: receipt.BudgetPerAll, Window: 3600, Limit: "10", Amount: "1", Used: fmt.Sprint(i/4 + 1)}}
 				return d, nil
 			})
 		}
@@ -86,6 +88,8 @@ func TestCheckNewest(t *testing.T) {
 		"refusal turned":           rows(Approvals, `"refused"`, `"approved"`),
 		"outcome forgotten":        func(s *memory) { clear(s.rows[Outcomes]) },
 		"call_ids forgotten":       func(s *memory) { clear(s.rows[Calls]) },
+		"budget given back":        func(s *memory) { clear(s.rows[Budgets]) },
+		"budget lowered":           rows(Budgets, `"a":"2"`, `"a":"1"`),
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := base.copy()

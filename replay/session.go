@@ -99,7 +99,7 @@ func (s *session) answer(b *receipt.Approval) {
 func (s *session) remember(r *replayer, e *pack.Disclosed, b *receipt.Decision, in policy.Input) {
 	m := madeOf(b.Tool, in)
 	switch b.Reason.Code {
-	case helm.Frozen, helm.DiskFull, helm.CallIDReused, helm.CallAlreadyDone: // the call was not looked at
+	case helm.Frozen, helm.DiskFull, helm.CallIDReused, helm.CallAlreadyDone, helm.BudgetExhausted, helm.ApprovalsFull: // the call may be made again
 	default:
 		if b.CallID != "" {
 			key := b.Principal + " " + b.CallID
@@ -200,8 +200,8 @@ func sameRule(a, b receipt.Requirement) bool {
 	return a.Rule == b.Rule && a.Count == b.Count && len(a.Keys) == len(b.Keys)
 }
 
-// waiting is the approval that decides about a call, or nil. Of several the one that
-// expires first does. It reports false after it has answered that this cannot be told.
+// waiting is the approval that decides about a call, or nil: one that was refused, or
+// else the one that expires first. It reports false after it has answered that this cannot be told.
 func (s *session) waiting(d *Decision, b *receipt.Decision, r *replayer, requires []receipt.Requirement, m made, now time.Time) (*approval, bool) {
 	if !s.whole {
 		d.cannotTell("earlier entries of the session are not in the pack: whether an approval was open is not known")
@@ -217,7 +217,9 @@ func (s *session) waiting(d *Decision, b *receipt.Decision, r *replayer, require
 			d.cannotTell("entry %d opened an approval, and whether it was for this call is not known: its arguments, or these, are not disclosed", a.index)
 			return nil, false
 		}
-		if a.made == m && (first == nil || a.expires.Before(first.expires)) {
+		refused := a.answer == receipt.AnswerRefuse
+		if a.made == m && (first == nil || refused && first.answer != receipt.AnswerRefuse ||
+			refused == (first.answer == receipt.AnswerRefuse) && a.expires.Before(first.expires)) {
 			first = a
 		}
 	}

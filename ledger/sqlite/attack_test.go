@@ -47,6 +47,7 @@ func newVictim(t testing.TB) *victim {
 		used := decision("s0", "escalated", helm.Allow)
 		r := ref(v.approved)
 		used.Body.(*receipt.Decision).Approval = &r
+		used.Body.(*receipt.Decision).Budgets = []receipt.Budget{{ID: "paid", Per: receipt.BudgetPerAll, Sum: "amount", Window: 86400, Limit: "100", Amount: "40.5", Used: "40.5"}}
 		v.done = record(t, l, used)
 		record(t, l, about(v.done, "s0", &receipt.Outcome{Agent: "agent", Session: "s0", Principal: "none", Boundary: "test", Tool: "pay.transfer",
 			Decision: ref(v.done), Verdict: helm.Allow, Enforced: true, Status: helm.OutcomeOK}))
@@ -335,6 +336,12 @@ func TestAttacks(t *testing.T) {
 		{"ids deleted", "table ids", func(t *testing.T, v *victim) { v.exec(t, "DELETE FROM ids WHERE substr(k, 9, 1) = x'01'") }},
 		{"ids added", "table ids", func(t *testing.T, v *victim) {
 			v.exec(t, "INSERT INTO ids SELECT CAST(x'01' || substr(k, 2) AS BLOB), v FROM ids")
+		}},
+		{"budget given back", "table budgets: the row", func(t *testing.T, v *victim) { v.exec(t, "DELETE FROM budgets") }},
+		{"budget lowered", "table budgets: the row", func(t *testing.T, v *victim) { v.replace(t, "budgets", "40.5", "4.5") }},
+		{"budget forgotten earlier", "table budgets: the row", func(t *testing.T, v *victim) { v.replace(t, "budgets", `"n":`, `"n":1`) }},
+		{"budget of another added", "table budgets: the row", func(t *testing.T, v *victim) {
+			v.exec(t, "INSERT INTO budgets SELECT CAST('x' AS BLOB), v FROM budgets")
 		}},
 		{"outcome deleted", "its row in table outcomes is missing", func(t *testing.T, v *victim) { v.exec(t, "DELETE FROM outcomes") }},
 		{"outcome moved", "its row in table outcomes", func(t *testing.T, v *victim) {
