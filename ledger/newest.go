@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/helm-ai-kernel/helm-ai-kernel"
+	"github.com/helm-ai-kernel/helm-ai-kernel/budget"
 	"github.com/helm-ai-kernel/helm-ai-kernel/receipt"
 )
 
@@ -180,7 +181,7 @@ func (c *newest) entry(v *View, e *Entry, st *receipt.Statement) error {
 // says is used.
 func (c *newest) taken(v *View, e *Entry, st *receipt.Statement, b *receipt.Decision) error {
 	for i := range b.Budgets {
-		key := string(budgetKey(b, &b.Budgets[i]))
+		key := string(budget.Key(b, &b.Budgets[i]))
 		if c.budgets[key] || v.Size() > c.size { // then the check in the background comes to it
 			continue
 		}

@@ -1,6 +1,7 @@
-package ledger
+package budget
 
 import (
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -17,21 +18,21 @@ func dec(t testing.TB, s string) decimal.Decimal {
 	return d
 }
 
-// TestBudgetRow holds the counter against all that was ever taken, counted anew.
-func TestBudgetRow(t *testing.T) {
+// TestCounter holds the counter against all that was ever taken, counted anew.
+func TestCounter(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	for range 200 {
 		seconds := uint64(1 + rng.IntN(100))
 		now := uint64(1_700_000_000)
-		row := &budgetRow{Seconds: seconds}
+		row := &Counter{Seconds: seconds}
 		type taking struct{ at, amount uint64 }
 		var all []taking
 		for range 200 {
 			now += uint64(rng.IntN(int(seconds) * 20))
-			if err := row.move(seconds, now); err != nil {
+			if err := row.Move(seconds*Slots, now); err != nil {
 				t.Fatal(err)
 			}
-			if len(row.Taken) > slots {
+			if len(row.Taken) > Slots {
 				t.Fatalf("%d slots", len(row.Taken))
 			}
 			var want uint64
@@ -40,11 +41,11 @@ func TestBudgetRow(t *testing.T) {
 					want += x.amount
 				}
 			}
-			if got, err := row.used(); err != nil || got.String() != fmt.Sprint(want) {
+			if got, err := row.Used(); err != nil || got.String() != fmt.Sprint(want) {
 				t.Fatalf("at %d in slots of %d s: %s, %v, want %d", now, seconds, got, err, want)
 			}
 			x := taking{now, uint64(rng.IntN(10))}
-			if err := row.take(dec(t, fmt.Sprint(x.amount)), now); err != nil {
+			if err := row.Take(dec(t, fmt.Sprint(x.amount)), now); err != nil {
 				t.Fatal(err)
 			}
 			all = append(all, x)
@@ -52,30 +53,30 @@ func TestBudgetRow(t *testing.T) {
 	}
 }
 
-// TestBudgetRowMoves: under another window, at any time, no less counts than was taken
+// TestCounterMoves: under another window, at any time, no less counts than was taken
 // in it, where the old window had not forgotten it.
-func TestBudgetRowMoves(t *testing.T) {
+func TestCounterMoves(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	for range 2000 {
 		from, to := uint64(1+rng.IntN(200)), uint64(1+rng.IntN(200))
 		now := uint64(1_700_000_000 + rng.IntN(10000))
-		row := &budgetRow{Seconds: from}
+		row := &Counter{Seconds: from}
 		var all []uint64
 		for range 50 {
 			now += uint64(rng.IntN(int(from) * 3))
-			if err := row.move(from, now); err != nil {
+			if err := row.Move(from*Slots, now); err != nil {
 				t.Fatal(err)
 			}
-			if err := row.take(decimal.One(), now); err != nil {
+			if err := row.Take(decimal.One(), now); err != nil {
 				t.Fatal(err)
 			}
 			all = append(all, now)
 		}
 		kept, later := now, now+uint64(rng.IntN(int(to)*70))
-		if err := row.move(to, now); err != nil {
+		if err := row.Move(to*Slots, now); err != nil {
 			t.Fatal(err)
 		}
-		if err := row.move(to, later); err != nil {
+		if err := row.Move(to*Slots, later); err != nil {
 			t.Fatal(err)
 		}
 		least := 0
@@ -84,7 +85,7 @@ func TestBudgetRowMoves(t *testing.T) {
 				least++
 			}
 		}
-		if got, err := row.used(); err != nil || got.Cmp(dec(t, fmt.Sprint(least))) < 0 {
+		if got, err := row.Used(); err != nil || got.Cmp(dec(t, fmt.Sprint(least))) < 0 {
 			t.Fatalf("from slots of %d to %d: %s, %v, at least %d were taken", from, to, got, err, least)
 		}
 		for i := 1; i < len(row.Taken); i++ {
@@ -95,19 +96,19 @@ func TestBudgetRowMoves(t *testing.T) {
 	}
 }
 
-func TestBudgetRowRefuses(t *testing.T) {
-	if err := (&budgetRow{}).move(60, 1); err == nil {
+func TestCounterRefuses(t *testing.T) {
+	if err := (&Counter{}).Move(3600, 1); err == nil {
 		t.Error("a slot of 0 seconds")
 	}
-	row := &budgetRow{Seconds: 1}
-	if err := row.take(dec(t, "9e29"), 1); err != nil {
+	row := &Counter{Seconds: 1}
+	if err := row.Take(dec(t, "9e29"), 1); err != nil {
 		t.Fatal(err)
 	}
-	if err := row.take(dec(t, "9e29"), 1); err == nil {
+	if err := row.Take(dec(t, "9e29"), 1); err == nil {
 		t.Error("10^30")
 	}
 	for _, bad := range []string{`{"s":60,"t":[{"n":1,"a":"-1"}]}`, `{"s":60,"t":[{"n":1,"a":"x"}]}`, `{"s":-1}`, `[]`, ``} {
-		if err := unmarshalRow(Budgets, []byte(bad), new(budgetRow)); err == nil {
+		if err := json.Unmarshal([]byte(bad), new(Counter)); err == nil {
 			t.Errorf("%s", bad)
 		}
 	}
