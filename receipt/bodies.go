@@ -71,6 +71,7 @@ type Decision struct {
 	Budgets     []Budget    // in byte order of their ids
 	Approval    *Ref        // the ESCALATE whose approval this used up, or whose refusal or pending state it rests on
 	Escalation  *Escalation // of an ESCALATE that opened an approval
+	Shadow      *Shadow     // what a shadow policy says, where its verdict or rule is another than Policy's
 }
 
 // A Match is a rule that matched a call.
@@ -320,6 +321,9 @@ func (b *Decision) describe(c *codec) {
 	}
 	if c.optional("escalation", b.Escalation != nil) {
 		allocate(c, &b.Escalation).describe(c)
+	}
+	if c.optional("shadow", b.Shadow != nil) {
+		allocate(c, &b.Shadow).describe(c)
 	}
 	switch {
 	case c.err != nil:

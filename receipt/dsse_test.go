@@ -155,7 +155,7 @@ func TestEnvelopesRoundTrip(t *testing.T) {
 		switch e.name {
 		case "key":
 			keys = []ed25519.PrivateKey{oldKey, newKey}
-		case "policy-after-key":
+		case "policy-after-key", "decision-shadowed":
 			keys = []ed25519.PrivateKey{newKey}
 		}
 		for i, k := range keys {

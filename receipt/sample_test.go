@@ -231,6 +231,12 @@ func newSampleLog() *sampleLog {
 	l.add("key", "", "", keySubject(newKey), nil, &receipt.Key{Principal: "operator", Old: [32]byte(public(oldKey)), New: [32]byte(public(newKey))})
 	l.add("policy-after-key", "", "", receipt.Subject{Name: receipt.SubjectPolicy, SHA256: policy.SHA256}, nil,
 		&receipt.Policy{Principal: "operator", Policy: policy, Mode: helm.Shadow})
+	next := policy
+	next.Version, next.SHA256 = 4, sha256.Sum256([]byte("another policy"))
+	decide("decision-shadowed", `{"arguments":{"path":"/srv/app/README.md"}}`, receipt.Decision{Tool: "fs.read", Verdict: helm.Allow, Rule: "read-app",
+		Reason:  helm.Reason{Code: helm.AllowedByRule, Message: "rule read-app allows it"},
+		Matched: []receipt.Match{{Rule: "read-app", Verdict: helm.Allow, Code: helm.AllowedByRule}},
+		Shadow:  &receipt.Shadow{Policy: next, Verdict: helm.Deny, Rule: "default", Code: helm.DefaultDeny}})
 	return l
 }
 

@@ -192,7 +192,7 @@ func vectors(t *testing.T) map[string]any {
 		switch e.name {
 		case "key":
 			signers = []string{"first", "second"}
-		case "policy-after-key":
+		case "policy-after-key", "decision-shadowed":
 			signers = []string{"second"}
 		}
 		envelopes.Good = append(envelopes.Good, goodEnvelope{e.name, string(must(e.envelope.Marshal())), signers})

@@ -234,6 +234,9 @@ func (a *app) describe(st *receipt.Statement) string {
 		if !b.Enforced {
 			s += "  (not enforced)"
 		}
+		if b.Shadow != nil {
+			s += fmt.Sprintf("  (shadow policy %s version %d: %s %s %s)", b.Shadow.Policy.ID, b.Shadow.Policy.Version, b.Shadow.Verdict, b.Shadow.Rule, b.Shadow.Code)
+		}
 		return a.verdict(string(b.Verdict)) + " " + safeText(strings.ReplaceAll(s, "\n", " "))
 	case *receipt.Outcome:
 		s := kind("%s/%s %s  %s after %s, of entry %d", b.Agent, b.Session, b.Tool, b.Status, time.Duration(b.DurationMicros)*time.Microsecond, b.Decision.Index)

@@ -139,6 +139,9 @@ func (l *lister) line(st *receipt.Statement, d *disclosed) {
 		if b.Approval != nil {
 			rest += fmt.Sprintf(" (approval of entry %d)", b.Approval.Index)
 		}
+		if b.Shadow != nil {
+			rest += fmt.Sprintf(" (shadow policy %s version %d: %s %s %s)", b.Shadow.Policy.ID, b.Shadow.Policy.Version, b.Shadow.Verdict, b.Shadow.Rule, b.Shadow.Code)
+		}
 	case *receipt.Outcome:
 		who, tool = b.Agent+"/"+b.Session, b.Tool
 		rest = fmt.Sprintf("%s after %d us, of entry %d", b.Status, b.DurationMicros, b.Decision.Index)
