@@ -224,14 +224,14 @@ func (k *Kernel) decide(v *ledger.View, in *input, ev evaluation) (*decided, *ui
 	}
 	matched := ev.result.Matched
 	if d.body.Verdict == helm.Allow {
-		asks, err := d.spend(v, ev.result.Budgets, nil)
+		asks, err := d.spend(v, ev.result, nil)
 		if err != nil {
 			return d, nil, err
 		}
 		matched = append(slices.Clone(matched), asks...)
 	}
 	if d.body.Verdict == helm.Escalate && active.Mode() == helm.Enforce {
-		return d, nil, k.escalate(v, in, active, matched, ev.result.Budgets, d)
+		return d, nil, k.escalate(v, in, active, matched, ev.result, d)
 	}
 	return d, nil, nil
 }
@@ -328,7 +328,7 @@ func void(v *ledger.View, a *ledger.Approval) bool {
 
 // escalate finds the approval that an ESCALATE on the same input opened under the
 // same policy, and uses it where the budgets have room, or opens one.
-func (k *Kernel) escalate(v *ledger.View, in *input, active *policy.Policy, matched []policy.Match, uses []policy.Use, d *decided) error {
+func (k *Kernel) escalate(v *ledger.View, in *input, active *policy.Policy, matched []policy.Match, r policy.Result, d *decided) error {
 	a, err := approvalOf(v, in, matched)
 	if err != nil {
 		return err
@@ -337,12 +337,12 @@ func (k *Kernel) escalate(v *ledger.View, in *input, active *policy.Policy, matc
 		return d.open(v, active, matched)
 	}
 	if a.State == ledger.ApprovalApproved {
-		asks, err := d.spend(v, uses, a.Requires)
+		asks, err := d.spend(v, r, a.Requires)
 		if err != nil || d.body.Verdict == helm.Deny {
 			return err // by a budget: the approval is not used
 		}
 		if len(asks) > 0 { // which it does not answer for
-			return k.escalate(v, in, active, append(slices.Clone(matched), asks...), uses, d)
+			return k.escalate(v, in, active, append(slices.Clone(matched), asks...), r, d)
 		}
 	}
 	e, st, err := v.Statement(a.Escalation)

@@ -9,6 +9,7 @@ import (
 
 	helm "github.com/helm-ai-kernel/helm-ai-kernel"
 	"github.com/helm-ai-kernel/helm-ai-kernel/decimal"
+	"github.com/helm-ai-kernel/helm-ai-kernel/receipt"
 	"github.com/helm-ai-kernel/helm-ai-kernel/strictjson"
 )
 
@@ -19,16 +20,7 @@ const (
 	MaxWindow  = 366 * 24 * time.Hour
 )
 
-// What a budget is counted for: each agent has one of its own, or all calls share it.
-const (
-	PerAgent     = "agent"
-	PerSession   = "session"
-	PerTool      = "tool"
-	PerPrincipal = "principal"
-	PerAll       = "all"
-)
-
-var pers = []string{PerAgent, PerSession, PerTool, PerPrincipal, PerAll}
+var pers = []string{receipt.BudgetPerAgent, receipt.BudgetPerSession, receipt.BudgetPerTool, receipt.BudgetPerPrincipal, receipt.BudgetPerAll}
 
 // A Budget is a limit on what the calls of a window of time take together.
 type Budget struct {
@@ -57,6 +49,50 @@ type Use struct {
 func (u Use) Fits(used decimal.Decimal) bool {
 	sum, ok := used.Add(u.Amount)
 	return ok && sum.Cmp(u.Limit) <= 0
+}
+
+// A Spending is what budgets make of a call that the rules, or an approval, allow.
+type Spending struct {
+	After []decimal.Decimal // what is used of each when the call is allowed
+	Full  *Use              // the budget that denies it, or nil
+	Asks  []Match           // what a person is to be asked for, where none denies it
+}
+
+// Spend holds what a call takes of budgets against what is used of each so far. answered says
+// of a rule whether an approval answers for it.
+func Spend(uses []Use, used []decimal.Decimal, answered func(rule string) bool) (s Spending) {
+	for i := range uses {
+		u := &uses[i]
+		sum, countable := used[i].Add(u.Amount)
+		s.After = append(s.After, sum)
+		switch {
+		case u.Fits(used[i]):
+		case u.Verdict == helm.Deny || !countable:
+			if s.Full == nil {
+				s.Full = u
+			}
+		case !answered(u.Rule()):
+			s.Asks = append(s.Asks, Match{u.Rule(), helm.Escalate, helm.BudgetExhausted})
+		}
+	}
+	return s
+}
+
+// Apply gives an ALLOW of the rules the verdict of the budgets.
+func (s *Spending) Apply(r *Result) {
+	switch {
+	case r.Verdict != helm.Allow:
+	case s.Full != nil:
+		r.Verdict, r.Rule, r.Reason = helm.Deny, s.Full.Rule(), s.Full.Reason()
+	case len(s.Asks) > 0:
+		i := slices.IndexFunc(r.Budgets, func(u Use) bool { return u.Rule() == s.Asks[0].Rule })
+		r.Verdict, r.Rule, r.Reason = helm.Escalate, s.Asks[0].Rule, r.Budgets[i].Reason()
+	}
+}
+
+// State is the budget as a receipt shows it.
+func (u Use) State(used decimal.Decimal) receipt.Budget {
+	return receipt.Budget{ID: u.ID, Per: u.Per, Sum: u.Sum, Window: uint64(u.Window.Seconds()), Limit: u.Limit.String(), Amount: u.Amount.String(), Used: used.String()}
 }
 
 // Reason is why a call that does not fit is not allowed. It tells no amount: the receipt's

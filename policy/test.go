@@ -163,7 +163,7 @@ func (s *source) json(path string, v any, depth int) strictjson.Value {
 func (p *Policy) run(f *file) []TestResult {
 	out := []TestResult{}
 	for _, t := range f.tests {
-		got := p.spend(p.Evaluate(t.in), t.used)
+		got := spend(p.Evaluate(t.in), t.used)
 		r := TestResult{Name: t.name, OK: true, Got: got, path: t.path}
 		if got.Verdict != t.verdict || t.rule != "" && t.rule != got.Rule || t.reason != "" && t.reason != got.Reason.Code {
 			r.OK = false
@@ -175,18 +175,13 @@ func (p *Policy) run(f *file) []TestResult {
 }
 
 // spend is what budgets that have been used so far make of a result.
-func (p *Policy) spend(r Result, used map[string]decimal.Decimal) Result {
-	if r.Verdict != helm.Allow {
-		return r
+func spend(r Result, used map[string]decimal.Decimal) Result {
+	var so []decimal.Decimal
+	for _, u := range r.Budgets {
+		so = append(so, used[u.ID])
 	}
-	for _, v := range []helm.Verdict{helm.Deny, helm.Escalate} {
-		for _, u := range r.Budgets {
-			if u.Verdict == v && !u.Fits(used[u.ID]) {
-				r.Verdict, r.Rule, r.Reason = v, u.Rule(), u.Reason()
-				return r
-			}
-		}
-	}
+	s := Spend(r.Budgets, so, func(string) bool { return false })
+	s.Apply(&r)
 	return r
 }
 
