@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/helm-ai-kernel/helm-ai-kernel"
+	"github.com/helm-ai-kernel/helm-ai-kernel/budget"
 	"github.com/helm-ai-kernel/helm-ai-kernel/pack"
 	"github.com/helm-ai-kernel/helm-ai-kernel/policy"
 	"github.com/helm-ai-kernel/helm-ai-kernel/receipt"
@@ -100,10 +101,12 @@ type replayer struct {
 	frozen    uint64                    // index of the freeze in force, or 0
 	activated uint64                    // index of the newest policy entry
 	sessions  map[receipt.Hash]*session // by stream id
+	budgets   budgets
 }
 
 func newReplayer(p *pack.Reader, other *policy.Policy) *replayer {
-	return &replayer{pack: p, other: other, policies: map[receipt.Hash]compiled{}, sessions: map[receipt.Hash]*session{}}
+	return &replayer{pack: p, other: other, policies: map[receipt.Hash]compiled{}, sessions: map[receipt.Hash]*session{},
+		budgets: budgets{streams: map[receipt.Hash]*run{}, counters: map[string]*budget.Counter{}}}
 }
 
 type compiled struct {
@@ -133,6 +136,7 @@ func (r *replayer) policyOf(sha receipt.Hash) (*policy.Policy, error) {
 func (r *replayer) entry(e *pack.Disclosed) *Decision {
 	st := e.Statement
 	s := r.session(st)
+	r.budgets.see(st)
 	switch b := st.Body.(type) {
 	case *receipt.Policy:
 		r.activated = st.Index
@@ -159,6 +163,7 @@ func (r *replayer) decision(e *pack.Disclosed, b *receipt.Decision, s *session) 
 		r.again(d, e, b, s, in)
 	}
 	s.remember(r, e, b, in)
+	r.budgets.take(e.Statement, b)
 	return d
 }
 
@@ -190,12 +195,24 @@ func (r *replayer) under(d *Decision, b *receipt.Decision, in policy.Input) {
 	}
 	d.Replayed = said(got)
 	recorded := d.Recorded
-	if b.Reason.Code == helm.Approved || b.Reason.Code == helm.ApprovalRefused { // what the policy said, a person answered
+	if b.Reason.Code == helm.BudgetExhausted || strings.HasPrefix(b.Rule, "budget:") && b.Reason.Code == helm.Approved { // what the rules said, a budget did not have room for
+		recorded = ruled(b)
+	} else if b.Reason.Code == helm.Approved || b.Reason.Code == helm.ApprovalRefused { // what the policy said, a person answered
 		recorded.Verdict, recorded.Code = helm.Escalate, got.Reason.Code
 	}
 	if d.Answer = Agree; recorded != *d.Replayed {
 		d.Answer, d.Why = Differ, fmt.Sprintf("%s and not %s", d.Replayed, d.Recorded)
 	}
+}
+
+// ruled is what the rules of a decision said, of which some matched.
+func ruled(b *receipt.Decision) (s Said) {
+	for i, m := range b.Matched {
+		if i == 0 || m.Verdict == helm.Escalate && s.Verdict == helm.Allow {
+			s = Said{m.Verdict, m.Rule, m.Code}
+		}
+	}
+	return s
 }
 
 func (d *Decision) differ(format string, args ...any) {
@@ -230,6 +247,8 @@ func (r *replayer) again(d *Decision, e *pack.Disclosed, b *receipt.Decision, s 
 		return
 	}
 	d.Answer = Agree
+	var budgets []receipt.Budget // as the receipt must show them
+	defer func() { sameBudgets(d, budgets, b.Budgets) }()
 	if r.frozen != 0 {
 		if d.Replayed = (&Said{helm.Deny, "kernel:freeze", helm.Frozen}); d.Recorded != *d.Replayed {
 			d.differ("the boundary was frozen by entry %d", r.frozen)
@@ -257,8 +276,20 @@ func (r *replayer) again(d *Decision, e *pack.Disclosed, b *receipt.Decision, s 
 		d.differ("no earlier call of the session has that call_id")
 		return
 	}
+	if got.Verdict == helm.Allow {
+		spending, state, ok := r.spend(d, e.Statement, b, got.Budgets, nil)
+		if !ok {
+			return
+		}
+		budgets = state
+		spending.Apply(&got)
+		got.Matched = append(slices.Clone(got.Matched), spending.Asks...)
+		d.Replayed = said(got)
+	}
 	if got.Verdict == helm.Escalate && b.Mode == helm.Enforce {
-		s.escalated(d, e, b, r, p, got, in)
+		if state := s.escalated(d, e, b, r, p, got, in); state != nil {
+			budgets = state
+		}
 		return
 	}
 	if d.Recorded != *d.Replayed || b.Reason.Message != got.Reason.Message {

@@ -81,7 +81,12 @@ func newSite(t *testing.T) *site {
 
 func (s *site) activate(version int, mode helm.Mode) {
 	s.t.Helper()
-	p, err := policy.Compile("test.toml", fmt.Appendf(nil, testPolicy, version, mode))
+	s.activateSource(fmt.Appendf(nil, testPolicy, version, mode))
+}
+
+func (s *site) activateSource(src []byte) {
+	s.t.Helper()
+	p, err := policy.Compile("test.toml", src)
 	if err == nil {
 		_, err = s.k.Activate(s.t.Context(), p, "operator:test")
 	}
@@ -92,11 +97,17 @@ func (s *site) activate(version int, mode helm.Mode) {
 
 func (s *site) decide(callID, arguments string, want helm.Verdict, code helm.Code) *kernel.Decision {
 	s.t.Helper()
-	d, err := s.k.Decide(s.t.Context(), helm.Call{Agent: "a", Session: "s", CallID: callID, Tool: "pay.transfer", Arguments: []byte(arguments),
-		Context: []byte(`{"cwd":"/srv"}`), Principal: "none", Boundary: "test"})
+	return s.call(helm.Call{Agent: "a", Session: "s", CallID: callID, Tool: "pay.transfer", Arguments: []byte(arguments),
+		Context: []byte(`{"cwd":"/srv"}`), Principal: "none", Boundary: "test"}, want, code)
+}
+
+func (s *site) call(c helm.Call, want helm.Verdict, code helm.Code) *kernel.Decision {
+	s.t.Helper()
+	d, err := s.k.Decide(s.t.Context(), c)
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	callID, arguments := c.CallID, c.Arguments
 	if d.Verdict != want || d.Reason.Code != code {
 		s.t.Fatalf("%s %s: %s %s, and %s %s was expected", callID, arguments, d.Verdict, d.Reason.Code, want, code)
 	}
@@ -366,7 +377,7 @@ func TestHidden(t *testing.T) {
 				e.Disclosure = d
 			}
 			saved := *r
-			d := (&replayer{pack: saved.pack, policies: saved.policies, frozen: saved.frozen, activated: saved.activated, sessions: copySessions(saved.sessions)}).entry(&e)
+			d := (&replayer{pack: saved.pack, policies: saved.policies, frozen: saved.frozen, activated: saved.activated, sessions: copySessions(saved.sessions), budgets: copyBudgets(saved.budgets)}).entry(&e)
 			count[d.Answer]++
 			if d.Answer == Differ {
 				t.Errorf("entry %d with line %d hidden differs: %s", i, hide, d.Why)

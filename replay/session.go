@@ -151,8 +151,9 @@ func (s *session) repeated(d *Decision, b *receipt.Decision, r *replayer, in pol
 }
 
 // escalated answers for a call that the policy escalates: an approval that was opened
-// before for the same call decides, or one is opened now.
-func (s *session) escalated(d *Decision, e *pack.Disclosed, b *receipt.Decision, r *replayer, p *policy.Policy, got policy.Result, in policy.Input) {
+// before for the same call decides, or one is opened now. It returns what the receipt must
+// show of budgets, where an approval made them be consulted.
+func (s *session) escalated(d *Decision, e *pack.Disclosed, b *receipt.Decision, r *replayer, p *policy.Policy, got policy.Result, in policy.Input) (budgets []receipt.Budget) {
 	now := e.Statement.Time
 	var requires []receipt.Requirement
 	expires := time.Time{}
@@ -165,13 +166,28 @@ func (s *session) escalated(d *Decision, e *pack.Disclosed, b *receipt.Decision,
 		}
 	}
 	slices.SortFunc(requires, func(a, b receipt.Requirement) int { return strings.Compare(a.Rule, b.Rule) })
-	if d.Recorded.Rule != got.Rule {
-		d.differ("%s, and not %s", d.Replayed, d.Recorded)
-		return
-	}
 	a, ok := s.waiting(d, b, r, requires, madeOf(b.Tool, in), now)
 	if !ok {
-		return
+		return nil
+	}
+	if a != nil && a.answer == receipt.AnswerApprove {
+		spending, state, ok := r.spend(d, e.Statement, b, got.Budgets, a.requires)
+		switch {
+		case !ok:
+			return nil
+		case spending.Full != nil: // the approval is not used
+			if d.Replayed = (&Said{helm.Deny, spending.Full.Rule(), helm.BudgetExhausted}); d.Recorded != *d.Replayed || b.Approval != nil {
+				d.differ("%s, and not %s", d.Replayed, d.Recorded)
+			}
+			return state
+		case len(spending.Asks) > 0: // for which it does not answer
+			got.Matched = append(slices.Clone(got.Matched), spending.Asks...)
+			if again := s.escalated(d, e, b, r, p, got, in); again != nil {
+				return again
+			}
+			return state
+		}
+		budgets = state
 	}
 	want := *d.Replayed
 	switch {
@@ -194,6 +210,7 @@ func (s *session) escalated(d *Decision, e *pack.Disclosed, b *receipt.Decision,
 	case a == nil && (b.Escalation == nil || !b.Escalation.Expires.Equal(expires) || !slices.EqualFunc(b.Escalation.Requires, requires, sameRule)):
 		d.differ("what answers the ESCALATE is not what the policy's rules ask for")
 	}
+	return budgets
 }
 
 func sameRule(a, b receipt.Requirement) bool {
