@@ -38,6 +38,9 @@ func (k *Kernel) Export(ctx context.Context, w io.Writer, x Export) error {
 		if err != nil {
 			return err
 		}
+		if err := k.signs(v, size); err != nil {
+			return err
+		}
 		if err := seen(v, k.log.StreamKey(), &x.Query, size); err != nil {
 			return err
 		}
@@ -55,6 +58,25 @@ func (k *Kernel) Export(ctx context.Context, w io.Writer, x Export) error {
 	s.StreamKey, s.Key = *k.log.StreamKey(), k.log.Signer()
 	s.Log = &packLog{ctx: ctx, log: k.log, size: size}
 	return pack.Write(w, s, x.Query, x.Options)
+}
+
+// signs refuses a size whose checkpoint another key signs than this process holds.
+func (k *Kernel) signs(v *ledger.View, size uint64) error {
+	if receipt.Hash(k.log.Key()) != v.Key() {
+		return fmt.Errorf("%w: %w", ledger.ErrStopped, ledger.ErrReplaced)
+	}
+	if size == v.Size() {
+		return nil
+	}
+	keys, err := v.Keys()
+	if err != nil {
+		return err
+	}
+	if since := keys[len(keys)-1].Since; size <= since {
+		return &Error{helm.NotFound, fmt.Errorf("a pack of the log at %d entries would be signed by a key that entry %d replaced, and is gone: "+
+			"ask for %d entries or more, which hold the same, or for a time with since and until", size, since, since+1)}
+	}
+	return nil
 }
 
 // seen refuses a query for a name that the log has nothing of, at that size. Its pack

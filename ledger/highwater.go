@@ -86,6 +86,9 @@ func (l *Log) lookAtStore() (wrote bool, err error) {
 func (l *Log) checkHighWater(v *View, signed string) error {
 	c, err := receipt.VerifyCheckpoint(signed, l.meta.Origin, l.key)
 	if err != nil {
+		c, err = l.oldHighWater(v, signed, err)
+	}
+	if err != nil {
 		return fmt.Errorf("high-water file %s: %w", l.opts.HighWater, err)
 	}
 	if v.Size() < c.Size {
@@ -97,6 +100,23 @@ func (l *Log) checkHighWater(v *View, signed string) error {
 			c.Size, l.opts.HighWater, c.Size, err)
 	}
 	return nil
+}
+
+// oldHighWater verifies a high-water checkpoint from before the key was replaced:
+// whoever did that may have been killed before he wrote the file.
+func (l *Log) oldHighWater(v *View, signed string, newest error) (receipt.Checkpoint, error) {
+	c, _, err := receipt.ParseCheckpoint(signed)
+	if err != nil {
+		return c, err
+	}
+	key, err := v.KeyAt(c.Size)
+	if err != nil {
+		return c, err
+	}
+	if key.Equal(l.key) {
+		return c, newest
+	}
+	return receipt.VerifyCheckpoint(signed, l.meta.Origin, key)
 }
 
 func (l *Log) checkHighWaterFile(v *View) error {

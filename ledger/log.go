@@ -367,7 +367,7 @@ func (l *Log) observe(last, h *headRow, r Reader) error {
 	case h.Size == last.Size:
 		return fmt.Errorf("the log's head was edited: at the size %d it is %s, and this process saw %s", h.Size, h.raw, last.raw)
 	case h.Key != last.Key:
-		return errors.New("the log's key was replaced: this process holds the old one")
+		return ErrReplaced
 	}
 	if err := l.verifyHead(h); err != nil {
 		return err
@@ -385,7 +385,7 @@ func (l *Log) observe(last, h *headRow, r Reader) error {
 // root.
 func (l *Log) verifyHead(h *headRow) error {
 	if !bytes.Equal(h.Key[:], l.key) {
-		return fmt.Errorf("the log's key is %s, this process holds %s", receipt.KeyID(h.Key[:]), l.keyID)
+		return fmt.Errorf("the log's key is %s, this process holds %s: a key that was replaced, or another log's", receipt.KeyID(h.Key[:]), l.keyID)
 	}
 	c, err := receipt.VerifyCheckpoint(h.Checkpoint, l.meta.Origin, l.key)
 	if err != nil {
