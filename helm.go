@@ -90,6 +90,7 @@ const (
 	Approved         Code = "APPROVED"           // an ESCALATE was approved; this ALLOW uses it up
 	ApprovalRefused  Code = "APPROVAL_REFUSED"   // an ESCALATE was refused
 	ApprovalsFull    Code = "APPROVALS_FULL"     // too many approvals are open to open another
+	NoApprover       Code = "NO_APPROVER"        // too few could approve: the one who asks cannot
 	Frozen           Code = "FROZEN"             // the boundary is frozen
 	CallAlreadyDone  Code = "CALL_ALREADY_DONE"  // the call_id has an outcome
 	CallIDReused     Code = "CALL_ID_REUSED"     // the call_id was used with another tool or other arguments
@@ -110,7 +111,7 @@ const (
 
 var reserved = map[Code]bool{
 	AllowedByRule: true, DeniedByRule: true, EscalatedByRule: true, DefaultDeny: true, RuleError: true,
-	ArgumentsInvalid: true, Approved: true, ApprovalRefused: true, ApprovalsFull: true, Frozen: true,
+	ArgumentsInvalid: true, Approved: true, ApprovalRefused: true, ApprovalsFull: true, NoApprover: true, Frozen: true,
 	CallAlreadyDone: true, CallIDReused: true, BudgetExhausted: true, NotRecorded: true, Overloaded: true,
 	RateLimited: true, KernelStopped: true, BadRequest: true, TooLarge: true, Unauthenticated: true,
 	Forbidden: true, NotFound: true, Conflict: true, MethodNotAllowed: true, DiskFull: true,

@@ -31,9 +31,9 @@ type Budget struct {
 	Limit   decimal.Decimal // above 0
 	Verdict helm.Verdict    // of a call that does not fit: DENY or ESCALATE
 
-	path    string
-	tools   []string
-	expires time.Duration // of the approval, where the verdict is ESCALATE
+	path  string
+	tools []string
+	asks  *asks
 }
 
 // Rule is the name under which the budget decides.
@@ -196,9 +196,7 @@ func (t table) budget() Budget {
 			}
 		}
 	}
-	r := rule{verdict: b.Verdict}
-	t.approvers(&r)
-	b.expires = r.expires
+	b.asks = t.approvers(b.Verdict)
 	return b
 }
 

@@ -153,7 +153,7 @@ func (d *Diff) Unknowns() []*Unknown {
 }
 
 // Escalates reports whether a rule of the policy can ask a person.
-func (p *Policy) Escalates() bool { return len(p.expires) > 0 }
+func (p *Policy) Escalates() bool { return len(p.asks) > 0 }
 
 // Budgeted reports whether the policy has budgets.
 func (p *Policy) Budgeted() bool { return len(p.budgets) > 0 }

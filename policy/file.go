@@ -23,14 +23,15 @@ const (
 // A file is a policy file as it is written: every member has the form that the
 // specification asks for, conditions are still text. path is where it stands.
 type file struct {
-	id      string
-	version int64
-	mode    helm.Mode
-	lists   map[string][]string
-	tools   []tool
-	rules   []rule
-	budgets []Budget
-	tests   []test
+	id        string
+	version   int64
+	mode      helm.Mode
+	lists     map[string][]string
+	tools     []tool
+	rules     []rule
+	budgets   []Budget
+	approvers []Approver
+	tests     []test
 }
 
 type tool struct {
@@ -53,7 +54,7 @@ type rule struct {
 	reason  helm.Reason
 	tools   []string
 	when    string // "" is always
-	expires time.Duration
+	asks    *asks
 	line    int // of its condition, from 1
 }
 
@@ -75,13 +76,7 @@ func (s *source) read() *file {
 	}
 	f := &file{}
 	root := table{s, "", doc}
-	for _, later := range []string{"approver"} {
-		if _, ok := doc[later]; ok {
-			s.key(later, "", "[[%s]] is not supported by this version: the policy would promise what nothing holds", later)
-			delete(doc, later)
-		}
-	}
-	root.only("policy", "lists", "tool", "rule", "budget", "test")
+	root.only("policy", "lists", "tool", "rule", "budget", "approver", "test")
 	f.header(root)
 	f.readLists(root)
 	for _, t := range root.tables("tool") {
@@ -89,6 +84,9 @@ func (s *source) read() *file {
 	}
 	for _, t := range root.tables("rule") {
 		f.rules = append(f.rules, t.rule())
+	}
+	for _, t := range root.tables("approver") {
+		f.approvers = append(f.approvers, t.approver())
 	}
 	for _, t := range root.tables("budget") {
 		f.budgets = append(f.budgets, t.budget())
@@ -236,7 +234,7 @@ func (t table) rule() rule {
 			r.when = "true"
 		}
 	}
-	t.approvers(&r)
+	r.asks = t.approvers(r.verdict)
 	return r
 }
 
@@ -264,33 +262,5 @@ func (t table) reason(r *rule) {
 		if r.reason.Message = t.str("message"); len(r.reason.Message) > MaxMessageBytes {
 			t.s.val(t.path+".message", "", "the message has %d bytes: at most %d are allowed", len(r.reason.Message), MaxMessageBytes)
 		}
-	}
-}
-
-func (t table) approvers(r *rule) {
-	r.expires = DefaultExpires
-	if _, there := t.m["approvers"]; !there {
-		return
-	}
-	a, ok := t.table("approvers")
-	if !ok {
-		return
-	}
-	if r.verdict != helm.Escalate {
-		t.s.key(a.path, "", "approvers belong to a rule whose verdict is ESCALATE")
-	}
-	for _, later := range []string{"all_of", "any_of", "count"} {
-		if _, there := a.m[later]; there {
-			a.s.key(a.path+"."+later, "", "approvers.%s is not supported by this version: an operator's token would answer what the policy reserves for others", later)
-			delete(a.m, later)
-		}
-	}
-	a.only("expires")
-	if text := a.str("expires"); text != "" {
-		d, err := time.ParseDuration(text)
-		if err != nil || d < time.Second || d > MaxExpires {
-			a.s.val(a.path+".expires", "", "expires is %q: it must be a duration such as \"15m\", from 1s to 720h", text)
-		}
-		r.expires = d
 	}
 }

@@ -30,7 +30,8 @@ type Policy struct {
 	id        string
 	version   int64
 	mode      helm.Mode
-	expires   map[string]time.Duration // of ESCALATE rules
+	approvers []Approver       // by name
+	asks      map[string]*asks // of what escalates, by rule
 	tools     map[string]*declared
 	undefined []condition // of the rules that reach tools which are not declared, by rule id
 	rules     []rule      // all of them, by id
@@ -108,8 +109,8 @@ func (p *Policy) Source() []byte { return slices.Clone(p.source) }
 // Expires returns how long an approval that the ESCALATE rule asks for stays
 // open.
 func (p *Policy) Expires(rule string) time.Duration {
-	if d, ok := p.expires[rule]; ok {
-		return d
+	if a, ok := p.asks[rule]; ok {
+		return a.expires
 	}
 	return DefaultExpires
 }
@@ -126,21 +127,17 @@ func (s *source) compile() (*Policy, *file) {
 		return nil, nil
 	}
 	p := &Policy{source: s.text, sha256: sha256.Sum256(s.text), id: f.id, version: f.version, mode: f.mode,
-		expires: map[string]time.Duration{}, tools: map[string]*declared{}}
+		tools: map[string]*declared{}}
 	for _, t := range f.tools {
 		p.tools[t.name] = &declared{tool: t}
 	}
 	for i := range f.rules {
 		p.add(s, l, f, &f.rules[i])
 	}
+	p.takeApprovers(s, f)
 	s.budgets(f)
 	p.budgets = f.budgets
 	slices.SortFunc(p.budgets, func(a, b Budget) int { return strings.Compare(a.ID, b.ID) })
-	for i := range p.budgets {
-		if b := &p.budgets[i]; b.Verdict == helm.Escalate {
-			p.expires[b.Rule()] = b.expires
-		}
-	}
 	byID := func(a, b condition) int { return strings.Compare(a.rule.id, b.rule.id) }
 	for _, d := range p.tools {
 		slices.SortFunc(d.conditions, byID)
@@ -160,9 +157,6 @@ func (s *source) compile() (*Policy, *file) {
 // add compiles a rule for every tool that it reaches.
 func (p *Policy) add(s *source, l *language, f *file, r *rule) {
 	r.line, _, _ = s.position(s.keyOffset(r.path + ".when"))
-	if r.verdict == helm.Escalate {
-		p.expires[r.id] = r.expires
-	}
 	s.reaches(f, r)
 	perTool := strings.Contains(r.when, "args") // else one program does for all
 	var c condition
