@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/helm-ai-kernel/helm-ai-kernel"
@@ -334,7 +335,7 @@ func (k *Kernel) escalate(v *ledger.View, in *input, active *policy.Policy, matc
 		return err
 	}
 	if a == nil {
-		return d.open(v, active, matched)
+		return d.open(v, in, active, matched)
 	}
 	if a.State == ledger.ApprovalApproved {
 		asks, err := d.spend(v, r, a.Requires)
@@ -352,6 +353,11 @@ func (k *Kernel) escalate(v *ledger.View, in *input, active *policy.Policy, matc
 	p, err := v.Payload(a.Escalation)
 	if err != nil {
 		return err
+	}
+	if a.State == ledger.ApprovalApproved {
+		if err := k.stillApproved(v, a, e, receipt.Commit(&p.Secret, in.lines), requirements(active, in, a)); err != nil {
+			return err
+		}
 	}
 	d.body.Approval = &receipt.Ref{ID: e.Leaf, Index: e.Index}
 	// The same secret gives the same commitment: a verifier sees, without the
@@ -405,7 +411,7 @@ func approvalOf(v *ledger.View, in *input, matched []policy.Match) (*ledger.Appr
 }
 
 // open asks for an approval.
-func (d *decided) open(v *ledger.View, active *policy.Policy, matched []policy.Match) error {
+func (d *decided) open(v *ledger.View, in *input, active *policy.Policy, matched []policy.Match) error {
 	live := v.Counts().ApprovalsOpen
 	if live >= MaxOpenApprovals {
 		for a, err := range v.OpenApprovals("", "") { // the expired ones come first
@@ -422,12 +428,30 @@ func (d *decided) open(v *ledger.View, active *policy.Policy, matched []policy.M
 		d.deny("kernel:approvals", helm.ApprovalsFull, fmt.Sprintf("%d approvals are open: no more than that can wait", live))
 		return nil
 	}
-	d.body.Escalation = escalation(active, matched, v.Now())
-	if n := len(d.body.Escalation.Requires); n > receipt.MaxRequirements {
-		d.body.Escalation = nil
-		d.deny("kernel:approvals", helm.ApprovalsFull, fmt.Sprintf("%d rules want to be satisfied: no more than %d can", n, receipt.MaxRequirements))
+	asked, never := escalation(active, in, matched, v.Now())
+	switch {
+	case never != "":
+		d.deny("kernel:approvals", helm.NoApprover, "too few can answer what the rule "+never+" asks: nobody approves for himself")
+	case len(asked.Requires) > receipt.MaxRequirements || size(asked) > maxAsked:
+		d.deny("kernel:approvals", helm.ApprovalsFull, fmt.Sprintf("the rules that match ask for %d things, with %d bytes of keys: that is too much for one receipt", len(asked.Requires), size(asked)))
+	default:
+		d.body.Escalation = asked
 	}
 	return nil
+}
+
+// maxAsked is how many bytes the requirements of one ESCALATE have, so that there is room for
+// them in its statement.
+const maxAsked = receipt.MaxStatementBytes / 2
+
+func size(e *receipt.Escalation) (n int) {
+	for _, r := range e.Requires {
+		n += len(`{"rule":"","count":64,"keys":[]},`) + len(r.Rule)
+		for _, k := range r.Keys {
+			n += len(`{"name":"","fingerprint":""},`) + len(k.Name) + len(k.Fingerprint)
+		}
+	}
+	return n
 }
 
 // covers reports whether the approval answers every rule that asks now. A rule that
@@ -443,9 +467,9 @@ func answers(requires []receipt.Requirement, rule string) bool {
 }
 
 // escalation is what answers an ESCALATE: every matched ESCALATE rule must be satisfied,
-// each within its time.
-func escalation(p *policy.Policy, matched []policy.Match, now time.Time) *receipt.Escalation {
-	e := &receipt.Escalation{}
+// each within its time. The rule is one that cannot be, or "".
+func escalation(p *policy.Policy, in *input, matched []policy.Match, now time.Time) (e *receipt.Escalation, never string) {
+	e = &receipt.Escalation{}
 	for _, m := range matched {
 		if m.Verdict != helm.Escalate {
 			continue
@@ -454,8 +478,11 @@ func escalation(p *policy.Policy, matched []policy.Match, now time.Time) *receip
 		if e.Expires.IsZero() || expires.Before(e.Expires) {
 			e.Expires = expires
 		}
-		e.Requires = append(e.Requires, receipt.Requirement{Rule: m.Rule})
+		asked, ok := p.Requirements(m.Rule, in.Agent, in.Principal)
+		if e.Requires = append(e.Requires, asked...); !ok && never == "" {
+			never = m.Rule
+		}
 	}
-	slices.SortFunc(e.Requires, func(a, b receipt.Requirement) int { return bytes.Compare([]byte(a.Rule), []byte(b.Rule)) })
-	return e
+	slices.SortStableFunc(e.Requires, func(a, b receipt.Requirement) int { return strings.Compare(a.Rule, b.Rule) })
+	return e, never
 }

@@ -186,7 +186,9 @@ func (s *state) foldApproval(e *Entry, b *receipt.Approval) error {
 	if a.State != ApprovalPending {
 		return fmt.Errorf("entry %d answers the approval of entry %d, which is %s", e.Index, a.Escalation, a.State)
 	}
-	a.answered(e, b)
+	if err := a.answered(e, b); err != nil {
+		return fmt.Errorf("entry %d answers the approval of entry %d: %w", e.Index, a.Escalation, err)
+	}
 	s.over.put(Approvals, key8(a.Escalation), marshalRow(a))
 	return nil
 }
@@ -197,26 +199,22 @@ func newApproval(e *Entry, b *receipt.Decision) *Approval {
 		Expires: b.Escalation.Expires, Policy: hex.EncodeToString(b.Policy.SHA256[:]), Requires: b.Escalation.Requires}
 }
 
-// answered adds an answer.
-func (a *Approval) answered(e *Entry, b *receipt.Approval) {
+// answered adds an answer. Signatures are the kernel's to verify.
+func (a *Approval) answered(e *Entry, b *receipt.Approval) error {
+	switch {
+	case b.Grade == receipt.GradeSSH && a.Fingerprint(b.Approver) == "":
+		return fmt.Errorf("%s has no key that could", b.Approver)
+	case b.Answer == receipt.AnswerApprove && a.Answered(b.Grade, b.Approver):
+		return fmt.Errorf("%s has approved it before", b.Approver)
+	}
 	a.Answers = append(a.Answers, Answer{Index: e.Index, Answer: b.Answer, Grade: b.Grade, Approver: b.Approver})
 	switch {
 	case b.Answer == receipt.AnswerRefuse:
 		a.State = ApprovalRefused
-	case a.satisfied():
+	case a.Satisfied():
 		a.State = ApprovalApproved
 	}
-}
-
-// satisfied reports whether the answers are what every requirement asks for.
-// Requirements with keys are counted when signed approvals are there to count.
-func (a *Approval) satisfied() bool {
-	for _, r := range a.Requires {
-		if r.Count > 0 {
-			return false
-		}
-	}
-	return len(a.Answers) > 0
+	return nil
 }
 
 func openKey(a *Approval) []byte { return key16(uint64(a.Expires.UnixMicro()), a.Escalation) }

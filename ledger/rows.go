@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/helm-ai-kernel/helm-ai-kernel/receipt"
@@ -219,6 +220,38 @@ type Answer struct {
 	Answer   string `json:"answer"`
 	Grade    string `json:"grade"`
 	Approver string `json:"approver"`
+}
+
+// Fingerprint is of the key by which somebody of that name may answer, or "".
+func (a *Approval) Fingerprint(approver string) string {
+	for _, r := range a.Requires {
+		for _, k := range r.Keys {
+			if k.Name == approver {
+				return k.Fingerprint
+			}
+		}
+	}
+	return ""
+}
+
+// Answered reports whether the approver approved by a key of his, or, with the
+// grade of an operator, whether any operator did.
+func (a *Approval) Answered(grade, approver string) bool {
+	return slices.ContainsFunc(a.Answers, func(ans Answer) bool {
+		return ans.Answer == receipt.AnswerApprove && ans.Grade == grade && (ans.Approver == approver || grade == receipt.GradeOperator)
+	})
+}
+
+// Given is how many of the answers that the requirement asks for are there.
+func (a *Approval) Given(r *receipt.Requirement) uint64 {
+	return r.Given(a.signed, a.Answered(receipt.GradeOperator, ""))
+}
+
+func (a *Approval) signed(name string) bool { return a.Answered(receipt.GradeSSH, name) }
+
+// Satisfied reports whether every requirement has what it asks for.
+func (a *Approval) Satisfied() bool {
+	return receipt.Satisfied(a.Requires, a.signed, a.Answered(receipt.GradeOperator, ""))
 }
 
 // Live reports whether the approval can still decide something at that time.

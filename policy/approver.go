@@ -9,6 +9,7 @@ import (
 	"time"
 
 	helm "github.com/helm-ai-kernel/helm-ai-kernel"
+	"github.com/helm-ai-kernel/helm-ai-kernel/receipt"
 	"github.com/helm-ai-kernel/helm-ai-kernel/sshsig"
 )
 
@@ -30,13 +31,6 @@ type Approver struct {
 	path string
 }
 
-// A Requirement is a thing that an ESCALATE rule asks for: answers of Count of the
-// approvers.
-type Requirement struct {
-	Count     int
-	Approvers []Approver // in byte order of their fingerprints
-}
-
 // asks is what approvers = {...} says of an ESCALATE.
 type asks struct {
 	path         string
@@ -48,43 +42,50 @@ type asks struct {
 // Approvers are all that the policy names, by name.
 func (p *Policy) Approvers() []Approver { return slices.Clone(p.approvers) }
 
-// Requirements are what the ESCALATE rule asks of people with keys; none where an
-// operator answers. Nobody approves what an agent of his name, or one that was
-// authenticated by it, asks for. So fewer than Count may be left: then nobody can.
-func (p *Policy) Requirements(rule, agent, principal string) []Requirement {
-	a, ok := p.asks[rule]
-	if !ok {
-		return nil
+// Requirements are what the rule asks for that escalates a call, in a receipt's order. Nobody
+// approves what an agent of his name, or one that was authenticated by it, asks for:
+// it reports false where too few are left.
+func (p *Policy) Requirements(rule, agent, principal string) ([]receipt.Requirement, bool) {
+	a := p.asks[rule]
+	if a == nil || a.anyOf == nil && a.allOf == nil { // an operator answers
+		return []receipt.Requirement{{Rule: rule}}, true
 	}
-	_, name, _ := strings.Cut(principal, ":") // of "agent:ana"
-	return p.requirements(a, func(one Approver) bool {
-		return !slices.ContainsFunc([]string{agent, principal, name}, func(asker string) bool { return strings.EqualFold(asker, one.Name) })
-	})
+	out := p.requirements(rule, a, func(one Approver) bool { return !one.Asks(agent, principal) })
+	return out, !slices.ContainsFunc(out, func(r receipt.Requirement) bool { return r.Count > uint64(len(r.Keys)) })
 }
 
-// requirements are those of a rule, by the keys that they name, each list of keys once.
-func (p *Policy) requirements(a *asks, may func(Approver) bool) (out []Requirement) {
-	of := func(count int, entries ...string) {
-		r := Requirement{Count: count}
+// requirements are those of a rule, each list of keys once, and in order.
+func (p *Policy) requirements(rule string, a *asks, may func(Approver) bool) (out []receipt.Requirement) {
+	of := func(count int64, entries ...string) {
+		r := receipt.Requirement{Rule: rule, Count: uint64(count)}
 		for _, one := range p.approvers {
 			if !one.Revoked && may(one) && slices.ContainsFunc(entries, one.is) {
-				r.Approvers = append(r.Approvers, one)
+				r.Keys = append(r.Keys, receipt.ApproverKey{Name: one.Name, Fingerprint: one.Fingerprint})
 			}
 		}
-		slices.SortFunc(r.Approvers, func(a, b Approver) int { return strings.Compare(a.Fingerprint, b.Fingerprint) })
+		slices.SortFunc(r.Keys, byFingerprint)
 		out = append(out, r)
 	}
 	for _, entry := range a.allOf {
 		of(1, entry)
 	}
 	if a.anyOf != nil {
-		of(int(a.count), a.anyOf...)
+		of(a.count, a.anyOf...)
 	}
-	keys := func(a, b Requirement) int {
-		return slices.CompareFunc(a.Approvers, b.Approvers, func(a, b Approver) int { return strings.Compare(a.Fingerprint, b.Fingerprint) })
-	}
-	slices.SortFunc(out, func(a, b Requirement) int { return cmp.Or(keys(a, b), b.Count-a.Count) }) // the most of equal ones first
-	return slices.CompactFunc(out, func(a, b Requirement) bool { return keys(a, b) == 0 })
+	keys := func(a, b receipt.Requirement) int { return slices.CompareFunc(a.Keys, b.Keys, byFingerprint) }
+	slices.SortFunc(out, func(a, b receipt.Requirement) int { return cmp.Or(keys(a, b), cmp.Compare(b.Count, a.Count)) })
+	return slices.CompactFunc(out, func(most, b receipt.Requirement) bool { return keys(most, b) == 0 })
+}
+
+func byFingerprint(a, b receipt.ApproverKey) int {
+	return strings.Compare(a.Fingerprint, b.Fingerprint)
+}
+
+// Asks reports whether a call of that agent and principal, such as "agent:ana", is the
+// approver's own.
+func (a Approver) Asks(agent, principal string) bool {
+	_, name, _ := strings.Cut(principal, ":")
+	return slices.ContainsFunc([]string{agent, principal, name}, func(asker string) bool { return strings.EqualFold(asker, a.Name) })
 }
 
 // is reports whether an entry of any_of or all_of names the approver.
@@ -281,8 +282,8 @@ func (p *Policy) answerable(s *source, a *asks) {
 		s.val(path, "", "%d of any_of must answer, and %d can", a.count, n)
 	}
 	n := 0
-	for _, r := range p.requirements(a, func(Approver) bool { return true }) {
-		n += len(r.Approvers)
+	for _, r := range p.requirements("", a, func(Approver) bool { return true }) {
+		n += len(r.Keys)
 	}
 	if n > MaxKeysOfRule {
 		s.key(a.path, "", "%d keys could answer: at most %d are allowed, because each receipt lists them", n, MaxKeysOfRule)

@@ -430,7 +430,7 @@ func (b *Approval) describe(c *codec) {
 	c.name("expires")
 	c.time(&b.Expires)
 	if c.optional("signature", b.Signature != "") {
-		c.text(&b.Signature, 4096)
+		c.text(&b.Signature, MaxSignatureBytes)
 	}
 	if c.err == nil && (b.Grade == GradeSSH) != (b.Signature != "") {
 		c.fail("an approval of grade %s has a signature exactly when the grade is %s", b.Grade, GradeSSH)

@@ -26,6 +26,7 @@ const (
 	MaxBudgets        = 64
 	MaxRequirements   = 64
 	MaxKeys           = 64
+	MaxSignatureBytes = 4096 // of an approval
 )
 
 // A Hash is a SHA-256 digest: of a statement, a leaf (RFC 6962) or a file.

@@ -255,11 +255,11 @@ func (r *replayer) again(d *Decision, e *pack.Disclosed, b *receipt.Decision, s 
 		}
 		return
 	}
-	switch b.Rule {
-	case "kernel:freeze":
+	switch {
+	case b.Rule == "kernel:freeze":
 		d.differ("the boundary was not frozen")
 		return
-	case "kernel:disk", "kernel:approvals":
+	case b.Rule == "kernel:disk" || b.Rule == "kernel:approvals" && b.Reason.Code != helm.NoApprover:
 		d.cannotTell("the kernel denied it for want of room, of which the log shows nothing: %s", b.Reason.Message)
 		return
 	}

@@ -39,7 +39,9 @@ type approval struct {
 	made      made
 	requires  []receipt.Requirement
 	expires   time.Time
-	answer    string // or ""
+	answer    string   // or "" as long as it waits
+	signed    []string // who approved with a key
+	operator  bool     // an operator approved
 }
 
 // A made is what a call was: a digest of tool, arguments and context, and whether all
@@ -89,8 +91,18 @@ func (s *session) outcome(b *receipt.Outcome) {
 
 func (s *session) answer(b *receipt.Approval) {
 	for _, a := range s.approvals {
-		if a.index == b.Escalation.Index {
+		switch {
+		case a.index != b.Escalation.Index:
+			continue
+		case b.Answer == receipt.AnswerRefuse:
 			a.answer = b.Answer
+		case b.Grade == receipt.GradeOperator:
+			a.operator = true
+		default:
+			a.signed = append(a.signed, b.Approver)
+		}
+		if a.answer == "" && receipt.Satisfied(a.requires, func(name string) bool { return slices.Contains(a.signed, name) }, a.operator) {
+			a.answer = receipt.AnswerApprove
 		}
 	}
 }
@@ -156,16 +168,17 @@ func (s *session) repeated(d *Decision, b *receipt.Decision, r *replayer, in pol
 func (s *session) escalated(d *Decision, e *pack.Disclosed, b *receipt.Decision, r *replayer, p *policy.Policy, got policy.Result, in policy.Input) (budgets []receipt.Budget) {
 	now := e.Statement.Time
 	var requires []receipt.Requirement
-	expires := time.Time{}
+	expires, never := time.Time{}, false
 	for _, m := range got.Matched {
 		if m.Verdict == helm.Escalate {
-			requires = append(requires, receipt.Requirement{Rule: m.Rule})
+			asked, ok := p.Requirements(m.Rule, b.Agent, b.Principal)
+			requires, never = append(requires, asked...), never || !ok
 			if at := now.Add(p.Expires(m.Rule)); expires.IsZero() || at.Before(expires) {
 				expires = at
 			}
 		}
 	}
-	slices.SortFunc(requires, func(a, b receipt.Requirement) int { return strings.Compare(a.Rule, b.Rule) })
+	slices.SortStableFunc(requires, func(a, b receipt.Requirement) int { return strings.Compare(a.Rule, b.Rule) })
 	a, ok := s.waiting(d, b, r, requires, madeOf(b.Tool, in), now)
 	if !ok {
 		return nil
@@ -191,6 +204,8 @@ func (s *session) escalated(d *Decision, e *pack.Disclosed, b *receipt.Decision,
 	}
 	want := *d.Replayed
 	switch {
+	case a == nil && never:
+		want = Said{helm.Deny, "kernel:approvals", helm.NoApprover}
 	case a == nil:
 	case a.answer == receipt.AnswerApprove:
 		want.Verdict, want.Code = helm.Allow, helm.Approved
@@ -207,14 +222,14 @@ func (s *session) escalated(d *Decision, e *pack.Disclosed, b *receipt.Decision,
 		d.differ("it rests on the approval of entry %d", a.index)
 	case a == nil && b.Approval != nil:
 		d.differ("it rests on the approval of entry %d, which is not for this call, or not open any more", b.Approval.Index)
-	case a == nil && (b.Escalation == nil || !b.Escalation.Expires.Equal(expires) || !slices.EqualFunc(b.Escalation.Requires, requires, sameRule)):
+	case a == nil && !never && (b.Escalation == nil || !b.Escalation.Expires.Equal(expires) || !slices.EqualFunc(b.Escalation.Requires, requires, sameRequirement)):
 		d.differ("what answers the ESCALATE is not what the policy's rules ask for")
 	}
 	return budgets
 }
 
-func sameRule(a, b receipt.Requirement) bool {
-	return a.Rule == b.Rule && a.Count == b.Count && len(a.Keys) == len(b.Keys)
+func sameRequirement(a, b receipt.Requirement) bool {
+	return a.Rule == b.Rule && a.Count == b.Count && slices.Equal(a.Keys, b.Keys)
 }
 
 // waiting is the approval that decides about a call, or nil: one that was refused, or
