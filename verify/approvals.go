@@ -13,6 +13,7 @@ type escalation struct {
 	agent, session, tool         string
 	expires                      time.Time
 	keys                         bool // a requirement asks for signatures
+	token                        bool // one asks for an operator's token
 
 	operator uint64    // index of an operator's approval, or 0
 	signed   uint64    // index of the last signed approval, or 0
@@ -25,7 +26,7 @@ func (c *chain) openEscalation(it *item, d *receipt.Decision) {
 	e := &escalation{id: it.hash, statement: it.digest, input: it.st.Subject.SHA256, policy: d.Policy.SHA256,
 		agent: d.Agent, session: d.Session, tool: d.Tool, expires: d.Escalation.Expires, until: d.Escalation.Expires}
 	for _, r := range d.Escalation.Requires {
-		e.keys = e.keys || r.Count > 0
+		e.keys, e.token = e.keys || r.Count > 0, e.token || r.Count == 0
 	}
 	c.escalations[it.st.Index] = e
 }
@@ -56,7 +57,7 @@ func (c *chain) approval(it *item, a *receipt.Approval) {
 		fault = "it came after its own expiry"
 	case e.used > 0 || e.refused > 0:
 		fault = "that was used up or refused already"
-	case a.Answer == receipt.AnswerApprove && a.Grade == receipt.GradeOperator && e.keys:
+	case a.Answer == receipt.AnswerApprove && a.Grade == receipt.GradeOperator && !e.token:
 		fault = "that asks for signatures, and an operator's token is none"
 	}
 	if fault != "" {
