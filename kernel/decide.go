@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -25,6 +26,7 @@ type Decision struct {
 	Enforced bool // false: in shadow mode, the call passes whatever the verdict
 	Approval *PendingApproval
 	Opening  receipt.Secret // opens the commitment to the arguments
+	Shadowed *Shadowed      // what a shadow policy said, if there is one and the call was looked at
 }
 
 // A PendingApproval is what an ESCALATE waits for.
@@ -57,9 +59,30 @@ func (k *Kernel) Decide(ctx context.Context, call helm.Call) (*Decision, error) 
 	if evaluated.policy != nil {
 		evaluated.result = evaluated.policy.Evaluate(in.policyInput(evaluated.now))
 	}
+	b := k.beside(in.policyInput(evaluated.now))
+	evaluated.beside = b
+	rec, said, err := k.record(ctx, in, evaluated)
+	if b != nil && errors.Is(err, receipt.ErrStatementTooLarge) {
+		evaluated.beside = nil // the decision goes before what is said beside it
+		rec, said, err = k.record(ctx, in, evaluated)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if rec.Repeated {
+		return k.repeated(ctx, rec)
+	}
+	d := answer(rec, &said.body, said.payload.Secret, said.pending)
+	if b != nil {
+		d.Shadowed = b.count(said.said)
+	}
+	return d, nil
+}
+
+// record decides a call in the state of the log, and records it.
+func (k *Kernel) record(ctx context.Context, in *input, evaluated evaluation) (rec Recorded, said *decided, err error) {
 	var repeat uint64
-	var said *decided
-	rec, err := k.append(ctx, &repeat, func(v *ledger.View) (*ledger.Draft, error) {
+	rec, err = k.append(ctx, &repeat, func(v *ledger.View) (*ledger.Draft, error) {
 		d, again, err := k.decide(v, in, evaluated)
 		if err != nil {
 			return nil, err
@@ -72,13 +95,7 @@ func (k *Kernel) Decide(ctx context.Context, call helm.Call) (*Decision, error) 
 		return &ledger.Draft{Agent: in.Agent, Session: in.Session, Body: &d.body, Payload: &d.payload,
 			Subject: receipt.Subject{Name: receipt.SubjectInput, SHA256: d.commitment}}, nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	if rec.Repeated {
-		return k.repeated(ctx, rec)
-	}
-	return answer(rec, &said.body, said.payload.Secret, said.pending), nil
+	return rec, said, err
 }
 
 func answer(rec Recorded, b *receipt.Decision, opening receipt.Secret, pending *PendingApproval) *Decision {
@@ -179,6 +196,7 @@ type evaluation struct {
 	policy *policy.Policy
 	now    time.Time
 	result policy.Result
+	beside *beside // what a shadow policy says, or nil
 }
 
 // decided is a decision before it has its place in the log.
@@ -187,6 +205,7 @@ type decided struct {
 	payload    ledger.Payload
 	commitment receipt.Hash
 	pending    *PendingApproval
+	said       policy.Result // by the active policy
 }
 
 // decide is what the state of the log makes of an evaluation. The index is of an
@@ -203,6 +222,9 @@ func (k *Kernel) decide(v *ledger.View, in *input, ev evaluation) (*decided, *ui
 	d.body = receipt.Decision{Agent: in.Agent, Session: in.Session, CallID: in.CallID, Principal: in.Principal, Boundary: in.Boundary, Tool: in.Tool,
 		Now: ev.now, Mode: active.Mode(), Enforced: active.Mode() == helm.Enforce, Policy: ref(active)}
 	d.result(ev.result)
+	if ev.beside != nil && ev.beside.differs(ev.result) {
+		d.body.Shadow = &ev.beside.said
+	}
 
 	if at := v.Frozen(); at != 0 {
 		d.deny("kernel:freeze", helm.Frozen, fmt.Sprintf("the boundary is frozen since entry %d", at))
@@ -245,6 +267,7 @@ func (d *decided) deny(rule string, code helm.Code, message string) {
 
 // result copies what the policy said.
 func (d *decided) result(r policy.Result) {
+	d.said = r
 	d.body.Verdict, d.body.Rule, d.body.Reason = r.Verdict, r.Rule, r.Reason
 	for i, m := range r.Matched {
 		if i == receipt.MaxMatched {

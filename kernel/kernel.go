@@ -48,6 +48,7 @@ type Kernel struct {
 	now func() time.Time
 
 	active atomic.Pointer[policy.Policy] // the last that this process saw active
+	shadow atomic.Pointer[shadow]        // or nil
 
 	mu       sync.Mutex
 	compiled map[receipt.Hash]*policy.Policy // guarded by mu

@@ -13,7 +13,8 @@ import (
 type Status struct {
 	Mode     helm.Mode     `json:"mode"` // of the active policy
 	Frozen   *FreezeStatus `json:"frozen"`
-	Policy   *PolicyStatus `json:"policy"` // nil: none has been activated, and nothing is decided
+	Policy   *PolicyStatus `json:"policy"`           // nil: none has been activated, and nothing is decided
+	Shadow   *ShadowStatus `json:"shadow,omitempty"` // what is evaluated beside it, in this process
 	Log      LogStatus     `json:"log"`
 	Counts   CountStatus   `json:"counts"`
 	Audit    AuditStatus   `json:"audit"`
@@ -113,6 +114,9 @@ func (k *Kernel) Status(ctx context.Context) (*Status, error) {
 	})
 	if err != nil {
 		return nil, coded(err)
+	}
+	if b := k.shadow.Load(); b != nil {
+		s.Shadow = b.status()
 	}
 	a := l.Audit()
 	s.Audit = AuditStatus{Result: "running", Newest: a.Newest, Checked: a.Checked, Of: a.Of}

@@ -158,6 +158,9 @@ const (
 // PredicateType is the in-toto predicate type of a kind.
 func PredicateType(k Kind) string { return predicatePrefix + string(k) + predicateSuffix }
 
+// ErrStatementTooLarge is wrapped when a statement has more than MaxStatementBytes.
+var ErrStatementTooLarge = errors.New("the statement is too large")
+
 // Marshal prints the statement in the one form that spec/receipt.md allows.
 func (s *Statement) Marshal() ([]byte, error) {
 	if s.Body == nil {
@@ -165,7 +168,7 @@ func (s *Statement) Marshal() ([]byte, error) {
 	}
 	b, err := encode(2048, s.describe)
 	if err == nil && len(b) > MaxStatementBytes {
-		err = fmt.Errorf("it has %d bytes: at most %d are allowed", len(b), MaxStatementBytes)
+		err = fmt.Errorf("%w: it has %d bytes, and at most %d are allowed", ErrStatementTooLarge, len(b), MaxStatementBytes)
 	}
 	if err == nil {
 		err = s.check()
