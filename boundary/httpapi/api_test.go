@@ -506,6 +506,11 @@ func TestOpenAPI(t *testing.T) {
 	}
 
 	f := newFixture(t, nil)
+	beside, err := policy.Compile("next.toml", []byte("[policy]\nid = \"next\"\nversion = 1\nformat = \"helm.policy/v1\"\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.kernel.Shadow(beside)
 	driven := map[string]bool{}
 	call := func(key, path, token, body string, want int) []byte {
 		t.Helper()

@@ -186,6 +186,8 @@ type Process struct {
 	PolicyFile   string     `json:"policy_file,omitzero"`
 	PolicySHA256 string     `json:"policy_sha256,omitzero"` // of the file as it was last taken; another process may have activated another since
 	PolicyError  string     `json:"policy_error,omitzero"`  // why the file was not taken at the last reload
+	ShadowFile   string     `json:"shadow_policy_file,omitzero"`
+	ShadowError  string     `json:"shadow_policy_error,omitzero"`
 }
 
 // A Listener is a way in, and what it covers.

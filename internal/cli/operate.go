@@ -120,6 +120,9 @@ func (a *app) showStatus(st *httpapi.BoundaryAnswer) {
 	if st.Process.PolicyError != "" {
 		add("", "the file %s was not taken: %s", st.Process.PolicyFile, st.Process.PolicyError)
 	}
+	for i, line := range shadowLines(st) {
+		add([]string{"shadow", ""}[min(i, 1)], "%s", line)
+	}
 	add("log", "%d entries, last at %s", st.Log.Size, st.Log.LastEntry)
 	add("", "origin %s", st.Log.Origin)
 	add("", "fingerprint %s", st.Log.Fingerprint)

@@ -43,12 +43,13 @@ const (
 
 // serveConfig is what serve is told.
 type serveConfig struct {
-	home      home
-	policy    string // path
-	listen    string
-	hosts     []string
-	agentRate float64
-	log       *slog.Logger
+	home         home
+	policy       string // path
+	shadowPolicy string // path, or ""
+	listen       string
+	hosts        []string
+	agentRate    float64
+	log          *slog.Logger
 }
 
 func (a *app) serveCmd() *cobra.Command {
@@ -61,6 +62,9 @@ trust file and an operator's token in the home.
 
 The policy is read again on SIGHUP and when its file changes. A bad file keeps the
 old policy active and says so.
+
+With --shadow-policy NEXT a second policy is evaluated beside it. It decides nothing: where
+its verdict or rule is another, the receipt says so, and "boundary status" and /metrics count it.
 
 On a loopback listener agents need no token until one is made for an agent
 ("tokens add"); the receipt then says "principal: none". On any other address
@@ -84,6 +88,7 @@ serve refuses to start without agents' tokens.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&c.policy, "policy", "", "the policy file")
+	f.StringVar(&c.shadowPolicy, "shadow-policy", "", "a second policy file, evaluated beside the first, and never enforced")
 	f.StringVar(&c.listen, "listen", defaultListen, "address to listen on")
 	f.StringVar(&c.home.store, "store", "", "where the log is: sqlite:PATH; default: log.db in the home")
 	f.StringVar(&c.home.highWater, "high-water", "", "the high-water file, best on another disk; default: high-water in the home")
@@ -109,6 +114,8 @@ type server struct {
 	policyStamp string
 	policyErr   error
 	policySHA   string // of the file as it was last taken
+	shadowStamp string
+	shadowErr   error
 }
 
 // start opens everything and begins to listen.
@@ -124,6 +131,10 @@ func start(ctx context.Context, c serveConfig) (*server, error) {
 func (s *server) start(ctx context.Context) error {
 	c := s.serveConfig
 	pol, err := s.readPolicy()
+	if err != nil {
+		return err
+	}
+	next, err := s.readShadow()
 	if err != nil {
 		return err
 	}
@@ -152,6 +163,7 @@ func (s *server) start(ctx context.Context) error {
 	}
 	s.kernel = kernel.New(s.log, time.Now)
 	other, shared := c.home.other(ctx, s.log.Origin())
+	s.takeShadow(next)
 	if err := s.activate(ctx, pol, shared); err != nil {
 		return err
 	}
@@ -285,7 +297,7 @@ func (s *server) watch(ctx context.Context) {
 		case <-hup:
 			s.reload(ctx)
 		case <-poll.C:
-			if s.policyChanged() {
+			if s.policyChanged() || s.shadowChanged() {
 				s.reload(ctx)
 			}
 		case <-idle.C:
@@ -296,8 +308,9 @@ func (s *server) watch(ctx context.Context) {
 	}
 }
 
-func (s *server) stamp() string {
-	st, err := os.Stat(s.policy)
+// stampOf changes when a file does.
+func stampOf(path string) string {
+	st, err := os.Stat(path)
 	if err != nil {
 		return err.Error()
 	}
@@ -307,12 +320,12 @@ func (s *server) stamp() string {
 func (s *server) policyChanged() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.stamp() != s.policyStamp
+	return stampOf(s.policy) != s.policyStamp
 }
 
 func (s *server) readPolicy() (*policy.Policy, error) {
 	s.mu.Lock()
-	s.policyStamp = s.stamp()
+	s.policyStamp = stampOf(s.policy)
 	s.mu.Unlock()
 	src, err := os.ReadFile(s.policy)
 	if err != nil {
@@ -327,8 +340,13 @@ func (s *server) readPolicy() (*policy.Policy, error) {
 	return p, err
 }
 
-// reload reads the policy file again. A bad one keeps the old policy active.
+// reload reads the policy file again, and that of the shadow policy. A bad one keeps the
+// old policy active.
 func (s *server) reload(ctx context.Context) (string, error) {
+	next, shadowErr := s.readShadow()
+	if s.takeShadow(next); shadowErr != nil {
+		s.serveConfig.log.Error("the shadow policy was not reloaded: the old one stays", "error", shadowErr)
+	}
 	p, err := s.readPolicy()
 	var r kernel.Recorded
 	if err == nil {
@@ -343,6 +361,9 @@ func (s *server) reload(ctx context.Context) (string, error) {
 	}
 	said := fmt.Sprintf("policy %s version %d is active since entry %d", p.ID(), p.Version(), r.Index)
 	s.serveConfig.log.Info(said, "sha256", fmt.Sprintf("%x", p.SHA256()))
+	if shadowErr != nil {
+		said += fmt.Sprintf("; the shadow policy was not reloaded, and the old one stays: %v", shadowErr)
+	}
 	return said, nil
 }
 
@@ -355,6 +376,9 @@ func (s *server) process(tokens *access.Tokens, local bool) (httpapi.Process, er
 		PolicyFile: s.policy, PolicySHA256: s.policySHA}
 	if s.policyErr != nil {
 		p.PolicyError = s.policyErr.Error()
+	}
+	if p.ShadowFile = s.shadowPolicy; s.shadowErr != nil {
+		p.ShadowError = s.shadowErr.Error()
 	}
 	return p, err
 }
@@ -372,11 +396,13 @@ func newMetrics(s *server) (http.Handler, func(*kernel.Decision)) {
 		return 1
 	})
 	reg.MustRegister(decisions, repeats, size, up)
+	shadowed := newShadowMetric(reg)
 	return promhttp.HandlerFor(reg, promhttp.HandlerOpts{}), func(d *kernel.Decision) {
 		if d.Repeated {
 			repeats.Inc()
 			return
 		}
+		shadowed(d.Shadowed)
 		decisions.WithLabelValues(string(d.Verdict), strings.ToLower(fmt.Sprint(d.Enforced))).Inc()
 	}
 }
