@@ -188,6 +188,8 @@ type Waiting struct {
 	Decision  *receipt.Decision
 	Input     json.RawMessage // {"arguments":...,"context":...}, or nil after erasure
 	InputHash receipt.Hash    // the commitment
+	Opening   receipt.Secret  // opens the commitment, unless Input is nil
+	Receipt   []byte          // receipt file of the ESCALATE; of one that was asked for by its id
 	Void      bool            // it can no longer be answered or used, whatever its state
 }
 
@@ -249,7 +251,14 @@ func (k *Kernel) Approval(ctx context.Context, id string) (w *Waiting, err error
 		if err != nil {
 			return err
 		}
-		w, err = k.waiting(v, a)
+		if w, err = k.waiting(v, a); err != nil {
+			return err
+		}
+		e, err := v.Entry(index)
+		if err != nil {
+			return err
+		}
+		w.Receipt, err = v.ReceiptOf(e)
 		return err
 	})
 	return w, coded(err)
@@ -270,7 +279,7 @@ func (k *Kernel) waiting(v *ledger.View, a *ledger.Approval) (*Waiting, error) {
 	}
 	w := &Waiting{Approval: *a, Time: st.Time, Decision: d, InputHash: st.Subject.SHA256}
 	if p != nil {
-		w.Input = p.Value
+		w.Input, w.Opening = p.Value, p.Secret
 	}
 	expired := !a.Live(k.now())
 	w.Void = expired || void(v, a)

@@ -114,7 +114,7 @@ var routes = []route{
 	{"GET /v1/receipts/{id}", asAuditor, (*Server).receipt},
 	{"GET /v1/approvals", asAuditor, (*Server).listApprovals},
 	{"GET /v1/approvals/{id}", asAuditor, (*Server).approval},
-	{"POST /v1/approvals/{id}", asOperator, (*Server).answer},
+	{"POST /v1/approvals/{id}", asAuditor, (*Server).answer},
 	{"GET /v1/evidence", asAuditor, (*Server).evidence},
 	{"GET /v1/boundary", asAuditor, (*Server).boundary},
 	{"POST /v1/boundary/freeze", asOperator, (*Server).freeze},
@@ -161,6 +161,7 @@ func (s *Server) Handler() http.Handler {
 type caller struct {
 	principal string
 	agent     string // the only agent that the caller speaks for, or ""
+	operator  bool
 }
 
 // admit says who asks, or refuses.
@@ -202,7 +203,7 @@ func (s *Server) admit(r *http.Request, g grant) (caller, error) {
 	if !ok {
 		return caller{}, refuse(helm.Forbidden, "%s may not do this: an %s's token is needed", tok.Principal(), g)
 	}
-	return caller{principal: tok.Principal(), agent: tok.Agent}, nil
+	return caller{principal: tok.Principal(), agent: tok.Agent, operator: tok.Role == access.Operator}, nil
 }
 
 func (g grant) String() string {

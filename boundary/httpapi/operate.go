@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/go-json-experiment/json/jsontext"
-
 	"github.com/helm-ai-kernel/helm-ai-kernel"
 	"github.com/helm-ai-kernel/helm-ai-kernel/kernel"
 	"github.com/helm-ai-kernel/helm-ai-kernel/ledger"
@@ -18,73 +16,6 @@ import (
 )
 
 func hexID(h receipt.Hash) string { return hex.EncodeToString(h[:]) }
-
-// An ApprovalAnswer is an approval and the call that waits for it.
-type ApprovalAnswer struct {
-	ID        string         `json:"id"`
-	Index     uint64         `json:"index"` // of the ESCALATE
-	State     string         `json:"state"` // pending, approved, refused or used
-	Void      bool           `json:"void"`  // expired, or another policy is active: it decides nothing any more
-	Opened    string         `json:"opened"`
-	Expires   string         `json:"expires"`
-	Agent     string         `json:"agent"`
-	Session   string         `json:"session"`
-	Principal string         `json:"principal"`
-	Tool      string         `json:"tool"`
-	Rule      string         `json:"rule"`
-	Reason    helm.Reason    `json:"reason"`
-	Input     jsontext.Value `json:"input,omitzero"` // {"arguments":...,"context":...}
-}
-
-func approvalAnswer(w *kernel.Waiting) ApprovalAnswer {
-	return ApprovalAnswer{ID: w.ID, Index: w.Escalation, State: w.State, Void: w.Void, Opened: receipt.FormatTime(w.Time), Expires: receipt.FormatTime(w.Expires),
-		Agent: w.Decision.Agent, Session: w.Decision.Session, Principal: w.Decision.Principal, Tool: w.Decision.Tool,
-		Rule: w.Decision.Rule, Reason: w.Decision.Reason, Input: jsontext.Value(w.Input)}
-}
-
-func (s *Server) listApprovals(w http.ResponseWriter, r *http.Request, _ caller) error {
-	q, err := query(r, "all")
-	if err != nil {
-		return err
-	}
-	waiting, err := s.Kernel.Approvals(r.Context(), q["all"] == "true")
-	if err != nil {
-		return err
-	}
-	out := struct {
-		Approvals []ApprovalAnswer `json:"approvals"`
-	}{}
-	for i := range waiting {
-		out.Approvals = append(out.Approvals, approvalAnswer(&waiting[i]))
-	}
-	return writeJSON(w, http.StatusOK, out)
-}
-
-func (s *Server) approval(w http.ResponseWriter, r *http.Request, _ caller) error {
-	a, err := s.Kernel.Approval(r.Context(), r.PathValue("id"))
-	if err != nil {
-		return err
-	}
-	return writeJSON(w, http.StatusOK, approvalAnswer(a))
-}
-
-func (s *Server) answer(w http.ResponseWriter, r *http.Request, c caller) error {
-	var req struct {
-		Answer string `json:"answer"`
-	}
-	if err := readJSON(w, r, &req); err != nil {
-		return err
-	}
-	if req.Answer != receipt.AnswerApprove && req.Answer != receipt.AnswerRefuse {
-		return refuse(helm.BadRequest, "the answer %.20q is not approve or refuse", req.Answer)
-	}
-	rec, err := s.Kernel.Answer(r.Context(), kernel.Answer{ID: r.PathValue("id"), Approve: req.Answer == receipt.AnswerApprove,
-		Principal: c.principal, Boundary: Name})
-	if err != nil {
-		return err
-	}
-	return writeEntry(w, rec)
-}
 
 type reasonRequest struct {
 	Reason string `json:"reason"`
