@@ -1,13 +1,10 @@
 package cli
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"os"
-	"regexp"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -148,106 +145,6 @@ func (a *app) showStatus(st *httpapi.BoundaryAnswer) {
 	add("process", "pid %d, version %s, since %s", st.Process.PID, st.Process.Version, st.Process.Started)
 	add("note", "%s", st.Caveat)
 	a.table(rows)
-}
-
-func (a *app) approvalsCmd() *cobra.Command {
-	var all bool
-	list := &cobra.Command{Use: "list", Short: "Calls that wait for an answer", Args: exactly(0), RunE: func(cmd *cobra.Command, _ []string) error {
-		c, err := a.client(true)
-		if err != nil {
-			return err
-		}
-		var got struct {
-			Approvals []httpapi.ApprovalAnswer `json:"approvals"`
-		}
-		if err := c.ask(cmd.Context(), http.MethodGet, "/v1/approvals", values("all", flagValue(all)), nil, &got); err != nil {
-			return err
-		}
-		if a.json {
-			return a.printJSON(got)
-		}
-		for i := range got.Approvals {
-			a.showApproval(&got.Approvals[i])
-		}
-		switch {
-		case len(got.Approvals) > 0:
-		case all:
-			a.printf("there are no approvals\n")
-		default:
-			a.printf("nothing waits for an answer\n")
-		}
-		return nil
-	}}
-	list.Flags().BoolVar(&all, "all", false, "also those that are answered, and the newest 1000 that are used, expired or void")
-	answer := func(use, short, answer, done string) *cobra.Command {
-		return &cobra.Command{Use: use + " ID", Short: short, Args: exactly(1),
-			Long: short + `. The ID is that of "approvals list", or the first 8 or more of its digits,
-or the index of the entry.`, RunE: func(cmd *cobra.Command, args []string) error {
-				c, err := a.client(true)
-				if err != nil {
-					return err
-				}
-				id, err := c.openApproval(cmd.Context(), args[0])
-				if err != nil {
-					return err
-				}
-				path := "/v1/approvals/" + url.PathEscape(id)
-				if !a.json { // nobody answers what he was not shown
-					var w httpapi.ApprovalAnswer
-					if err := c.ask(cmd.Context(), http.MethodGet, path, nil, nil, &w); err != nil {
-						return err
-					}
-					a.showApproval(&w)
-				}
-				return a.record(cmd, path, map[string]string{"answer": answer}, done)
-			}}
-	}
-	return group("approvals", "Answer escalated calls", list,
-		answer("approve", "Approve a call with the operator's token", receipt.AnswerApprove, "approved with an operator's token"),
-		answer("deny", "Refuse a call", receipt.AnswerRefuse, "refused"))
-}
-
-var idPrefix = regexp.MustCompile("^[0-9a-f]{8,63}$")
-
-// openApproval is the whole id of the one call that waits for an answer and whose id
-// begins so. What is no beginning of an id is left to the server.
-func (c *client) openApproval(ctx context.Context, id string) (string, error) {
-	if !idPrefix.MatchString(id) {
-		return id, nil
-	}
-	var got struct {
-		Approvals []httpapi.ApprovalAnswer `json:"approvals"`
-	}
-	if err := c.ask(ctx, http.MethodGet, "/v1/approvals", nil, nil, &got); err != nil {
-		return "", err
-	}
-	var found []string
-	for _, w := range got.Approvals {
-		if strings.HasPrefix(w.ID, id) || fmt.Sprint(w.Index) == id { // an index can have 8 digits
-			found = append(found, w.ID)
-		}
-	}
-	switch {
-	case len(found) == 1:
-		return found[0], nil
-	case len(found) == 0 && strings.ContainsAny(id, "abcdef"):
-		return "", fmt.Errorf("no call that waits for an answer has an id that begins with %s. Give an entry's whole id, or its index", id)
-	case len(found) == 0:
-		return id, nil // an index
-	}
-	return "", usagef("%s is the beginning of %d ids: %s. Give more of its digits", id, len(found), strings.Join(found, ", "))
-}
-
-func (a *app) showApproval(w *httpapi.ApprovalAnswer) {
-	a.printf("%s\n", a.paint(bold, w.ID))
-	rows := [][]string{{"  state", w.State + ", opened " + w.Opened + ", expires " + w.Expires},
-		{"  call", safeText(w.Tool + " by " + w.Agent + " in " + w.Session + ", principal " + w.Principal)},
-		{"  why", safeText(w.Rule + ": " + string(w.Reason.Code) + ": " + w.Reason.Message)}}
-	input := "erased"
-	if len(w.Input) > 0 {
-		input = safeText(string(w.Input))
-	}
-	a.table(append(rows, []string{"  input", input}))
 }
 
 func (a *app) sessionsCmd() *cobra.Command {
@@ -420,7 +317,7 @@ func (a *app) policyCmd() *cobra.Command {
 		a.printf("%s\n", safeText(said.Said))
 		return nil
 	}}
-	return group("policy", "Check, test, explain, compare and format policy files", check, test, a.explainCmd(), a.diffCmd(), a.fmtCmd(), reload)
+	return group("policy", "Check, test, explain, compare and format policy files", check, test, a.approversCmd(), a.explainCmd(), a.diffCmd(), a.fmtCmd(), reload)
 }
 
 func (a *app) showTests(results []policy.TestResult) error {
