@@ -148,13 +148,19 @@ func WriteFile(path string, content []byte) error {
 	if err2 := tmp.Close(); err == nil {
 		err = err2
 	}
-	if err == nil {
-		err = os.Rename(tmp.Name(), path)
-	}
 	if err != nil {
 		return err
 	}
-	if d, err := os.Open(filepath.Dir(path)); err == nil {
+	return Rename(tmp.Name(), path)
+}
+
+// Rename gives a file another name in the same folder, durably, in place of a file
+// that has it.
+func Rename(from, to string) error {
+	if err := os.Rename(from, to); err != nil {
+		return err
+	}
+	if d, err := os.Open(filepath.Dir(to)); err == nil {
 		defer d.Close()
 		if err := d.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, syscall.ENOTSUP) {
 			return err

@@ -169,11 +169,6 @@ func (a *app) verifyCmd() *cobra.Command {
 
 func (a *app) logCmd() *cobra.Command {
 	var h home
-	flags := func(c *cobra.Command) *cobra.Command {
-		c.Flags().StringVar(&h.store, "store", "", "where the log is: sqlite:PATH; default: log.db in the home")
-		c.Flags().StringVar(&h.highWater, "high-water", "", "the high-water file; default: high-water in the home")
-		return c
-	}
 	// open opens the log beside whatever server runs.
 	open := func(ctx context.Context) (*ledger.Log, *sqlite.Store, error) {
 		h.dir = a.home
@@ -242,7 +237,7 @@ newest copy back, or keep the old one to read and begin a new log with "log new"
 			h.dir = a.home
 			return a.restore(cmd.Context(), &h, args[0])
 		}}
-	return group("log", "Check, copy and begin logs", flags(check), flags(renew), flags(backup), flags(restore))
+	return group("log", "Check, copy and begin logs", h.flags(check), h.flags(renew), h.flags(backup), h.flags(restore))
 }
 
 // newLog moves the old log away and makes a new one.
@@ -256,7 +251,7 @@ func (a *app) newLog(ctx context.Context, h *home) error {
 	}
 	old := h.path("old-" + time.Now().UTC().Format("20060102T150405.000000Z"))
 	moved := 0
-	for _, p := range []string{h.key(), db, db + "-wal", db + "-shm", h.highWaterFile(), h.trust()} {
+	for _, p := range []string{h.key(), h.nextKey(), db, db + "-wal", db + "-shm", h.highWaterFile(), h.trust()} {
 		if _, err := os.Stat(p); err != nil {
 			continue
 		}
@@ -311,15 +306,11 @@ func (a *app) restore(ctx context.Context, h *home, file string) error {
 			os.Remove(p)
 		}
 	}()
-	key, err := readKey(h.key())
-	if err != nil {
-		return err
-	}
 	store, err := sqlite.Open(copied)
 	if err != nil {
 		return err
 	}
-	log, err := ledger.Open(ctx, store, h.options(key, 0))
+	log, err := h.openStore(ctx, store, 0)
 	if err == nil {
 		err = log.Close()
 	}

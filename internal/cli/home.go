@@ -3,8 +3,6 @@ package cli
 import (
 	"context"
 	"crypto/ed25519"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -17,11 +15,11 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/spf13/cobra"
 
 	"github.com/helm-ai-kernel/helm-ai-kernel/access"
 	"github.com/helm-ai-kernel/helm-ai-kernel/ledger"
 	"github.com/helm-ai-kernel/helm-ai-kernel/ledger/sqlite"
-	"github.com/helm-ai-kernel/helm-ai-kernel/receipt"
 )
 
 // A home is the folder HELM_HOME.
@@ -29,6 +27,45 @@ type home struct {
 	dir       string
 	store     string // URL, or "": log.db in the folder
 	highWater string // path, or "": high-water in the folder
+
+	passphraseFile string // of the key, or ""
+}
+
+// flags adds the flags that say where a log is and what opens its key.
+func (h *home) flags(c *cobra.Command) *cobra.Command {
+	f := c.Flags()
+	f.StringVar(&h.store, "store", "", "where the log is: sqlite:PATH; default: log.db in the home")
+	f.StringVar(&h.highWater, "high-water", "", "the high-water file, best on another disk; default: high-water in the home")
+	f.StringVar(&h.passphraseFile, "passphrase-file", "", "file with the passphrase of the log's key; default: HELM_PASSPHRASE, the passphrase itself")
+	return c
+}
+
+// passphrase is that of the key, or nil where none was given.
+func (h *home) passphrase() ([]byte, error) {
+	env := os.Getenv("HELM_PASSPHRASE")
+	switch {
+	case h.passphraseFile != "" && env != "":
+		return nil, usagef("a passphrase is in HELM_PASSPHRASE, and another in --passphrase-file %s: give one", h.passphraseFile)
+	case h.passphraseFile != "":
+		return readPassphrase(h.passphraseFile)
+	case env != "":
+		return checkPassphrase("HELM_PASSPHRASE", env)
+	}
+	return nil, nil
+}
+
+// readKey reads a key of this home. That a passphrase was given for one that is not
+// encrypted is an error: somebody believes that it is.
+func (h *home) readKey(path string) (keyFile, error) {
+	k, err := readKey(path, h.passphrase)
+	if err != nil || k.encrypted {
+		return k, err
+	}
+	phrase, err := h.passphrase()
+	if err == nil && phrase != nil {
+		err = fmt.Errorf("a passphrase was given, and the key %s is not encrypted: encrypt it with `helm-ai-kernel keys passphrase --new-passphrase-file FILE`, or give none", path)
+	}
+	return k, err
 }
 
 func (h *home) path(name string) string { return filepath.Join(h.dir, name) }
@@ -74,23 +111,14 @@ func (h *home) open(ctx context.Context, auditFor time.Duration) (*ledger.Log, *
 	if err != nil {
 		return nil, nil, err
 	}
-	missing, present := h.whole(db)
-	if len(present) == 0 {
-		return nil, nil, fmt.Errorf("%w in %s: serve makes one", errNoLog, h.dir)
-	}
-	if len(missing) > 0 {
-		return nil, nil, fmt.Errorf("%s is there and %s is missing: key, log and high-water file belong together. Put back what was lost, "+
-			"or begin a new log with `helm-ai-kernel log new`, which has a new key and a new name", strings.Join(present, ", "), strings.Join(missing, ", "))
-	}
-	key, err := readKey(h.key())
-	if err != nil {
+	if err := h.whole(db); err != nil {
 		return nil, nil, err
 	}
 	store, err := sqlite.Open(db)
 	if err != nil {
 		return nil, nil, err
 	}
-	log, err := ledger.Open(ctx, store, h.options(key, auditFor))
+	log, err := h.openStore(ctx, store, auditFor)
 	if err != nil {
 		store.Close()
 		return nil, nil, err
@@ -98,8 +126,9 @@ func (h *home) open(ctx context.Context, auditFor time.Duration) (*ledger.Log, *
 	return log, store, nil
 }
 
-// whole says which of the three files are missing, and which are present.
-func (h *home) whole(db string) (missing, present []string) {
+// whole returns an error unless all of the three files are there.
+func (h *home) whole(db string) error {
+	var missing, present []string
 	for _, p := range []string{h.key(), db, h.highWaterFile()} {
 		if _, err := os.Stat(p); err != nil {
 			missing = append(missing, p)
@@ -107,7 +136,14 @@ func (h *home) whole(db string) (missing, present []string) {
 			present = append(present, p)
 		}
 	}
-	return missing, present
+	switch {
+	case len(present) == 0:
+		return fmt.Errorf("%w in %s: serve makes one", errNoLog, h.dir)
+	case len(missing) > 0:
+		return fmt.Errorf("%s is there and %s is missing: key, log and high-water file belong together. Put back what was lost, "+
+			"or begin a new log with `helm-ai-kernel log new`, which has a new key and a new name", strings.Join(present, ", "), strings.Join(missing, ", "))
+	}
+	return nil
 }
 
 // openOrCreate opens the log, or makes one on the very first start. The trust file
@@ -135,7 +171,7 @@ func (h *home) create(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := writeKey(h.key(), key); err != nil {
+	if err := h.createKey(key); err != nil {
 		return err
 	}
 	db, err := h.database()
@@ -150,12 +186,32 @@ func (h *home) create(ctx context.Context) error {
 	return ledger.Create(ctx, store, ledger.NewOrigin("helm.local"), h.options(key, 0))
 }
 
+// createKey writes the first key, where there is none.
+func (h *home) createKey(key ed25519.PrivateKey) error {
+	phrase, err := h.passphrase()
+	if err != nil {
+		return err
+	}
+	b, err := marshalKey(key, phrase)
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(h.key(), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return fmt.Errorf("create key: %w", err)
+	}
+	_, err = f.Write(b)
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}
+
 // furnish makes the trust file and the operator's token where they are missing.
 // Neither is evidence: to take the operator's token away and start again is to
 // change it.
 func (h *home) furnish(log *ledger.Log) error {
-	trust := "# Who signs the log of this machine (C2SP tlog-policy). Written by serve.\n" +
-		"log " + receipt.VKey(log.Origin(), log.Key()) + "\nquorum none\n"
+	trust := "# Who signs the log of this machine (C2SP tlog-policy). Written by serve.\n" + trustLine(log.Origin(), log.Key()) + "quorum none\n"
 	token, _ := access.New()
 	for path, content := range map[string]string{h.trust(): trust, h.operatorToken(): token + "\n"} {
 		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
@@ -178,45 +234,6 @@ func private(what, path string) error {
 		return fmt.Errorf("the %s %s can be read or changed by others (mode %04o): chmod 600 it", what, path, perm)
 	}
 	return nil
-}
-
-func writeKey(path string, key ed25519.PrivateKey) error {
-	der, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return err
-	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return fmt.Errorf("create key: %w", err)
-	}
-	_, err = f.Write(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
-	if err == nil {
-		err = f.Sync()
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	return err
-}
-
-func readKey(path string) (ed25519.PrivateKey, error) {
-	if err := private("key", path); err != nil {
-		return nil, err
-	}
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("read key: %w", err)
-	}
-	block, rest := pem.Decode(b)
-	if block == nil || block.Type != "PRIVATE KEY" || len(rest) > 0 {
-		return nil, fmt.Errorf("the key %s is not one PKCS#8 block in PEM", path)
-	}
-	k, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-	key, ok := k.(ed25519.PrivateKey)
-	if err != nil || !ok {
-		return nil, fmt.Errorf("the key %s is not an Ed25519 key in PKCS#8", path)
-	}
-	return key, nil
 }
 
 // A serverFile says where this home's server listens.

@@ -13,7 +13,6 @@ import (
 	"github.com/helm-ai-kernel/helm-ai-kernel/boundary/httpapi"
 	"github.com/helm-ai-kernel/helm-ai-kernel/ledger"
 	"github.com/helm-ai-kernel/helm-ai-kernel/policy"
-	"github.com/helm-ai-kernel/helm-ai-kernel/receipt"
 )
 
 func (a *app) boundaryCmd() *cobra.Command {
@@ -234,36 +233,6 @@ func (a *app) tokensCmd() *cobra.Command {
 		return tokens.Remove(args[0], ledger.WriteFile)
 	}}
 	return group("tokens", "Make and take back tokens of this home", add, list, remove)
-}
-
-func (a *app) keysCmd() *cobra.Command {
-	var format string
-	show := &cobra.Command{Use: "show", Short: "Print the log's public key", Args: exactly(0), RunE: func(cmd *cobra.Command, _ []string) error {
-		h := &home{dir: a.home}
-		log, store, err := h.open(cmd.Context(), -1)
-		if err != nil {
-			return err
-		}
-		defer store.Close()
-		defer log.Close()
-		fp := log.Fingerprint()
-		switch format {
-		case "pem":
-			_, err = a.out.Write(receipt.PublicPEM(log.Key()))
-		case "vkey":
-			a.printf("%s\n", receipt.VKey(log.Origin(), log.Key()))
-		case "":
-			if a.json {
-				return a.printJSON(map[string]string{"origin": log.Origin(), "fingerprint": fmt.Sprintf("%x", fp), "keyid": receipt.KeyID(log.Key()), "vkey": receipt.VKey(log.Origin(), log.Key())})
-			}
-			a.table([][]string{{"origin", log.Origin()}, {"fingerprint", fmt.Sprintf("%x", fp)}, {"keyid", receipt.KeyID(log.Key())}, {"vkey", receipt.VKey(log.Origin(), log.Key())}})
-		default:
-			return usagef("the format %q is not pem or vkey", format)
-		}
-		return err
-	}}
-	show.Flags().StringVar(&format, "format", "", "pem, for openssl; vkey, for trust files")
-	return group("keys", "Show the log's key", show)
 }
 
 func (a *app) policyCmd() *cobra.Command {

@@ -90,8 +90,7 @@ serve refuses to start without agents' tokens.`,
 	f.StringVar(&c.policy, "policy", "", "the policy file")
 	f.StringVar(&c.shadowPolicy, "shadow-policy", "", "a second policy file, evaluated beside the first, and never enforced")
 	f.StringVar(&c.listen, "listen", defaultListen, "address to listen on")
-	f.StringVar(&c.home.store, "store", "", "where the log is: sqlite:PATH; default: log.db in the home")
-	f.StringVar(&c.home.highWater, "high-water", "", "the high-water file, best on another disk; default: high-water in the home")
+	c.home.flags(cmd)
 	f.StringSliceVar(&c.hosts, "host", nil, "a name under which clients may reach this server, beside its address")
 	f.Float64Var(&c.agentRate, "agent-rate", 0, "decisions a second that one agent may ask for; 0: no limit")
 	return cmd
