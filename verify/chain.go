@@ -28,7 +28,7 @@ type chain struct {
 	genesis     receipt.Hash // SHA-256 of the genesis statement
 
 	key  ed25519.PublicKey // in force
-	keys []ed25519.PublicKey
+	keys []signedFrom
 
 	control   receipt.Link // head of the control stream
 	controlID receipt.Hash
@@ -45,6 +45,13 @@ type chain struct {
 	needed map[receipt.Hash]uint64 // policies, and the first decision of the window that names each
 
 	undisclosed uint64 // entries of the window whose payload is not in the pack
+}
+
+// A signedFrom is a key of the log and the entry that brought it. It signs the
+// checkpoints of more entries than that, up to the next key's.
+type signedFrom struct {
+	key   ed25519.PublicKey
+	since uint64
 }
 
 // A place is the last entry of a stream.
@@ -153,7 +160,7 @@ func (c *chain) acceptGenesis(it *item) bool {
 		return false
 	}
 	c.key = ed25519.PublicKey(g.Key[:])
-	c.keys = append(c.keys, c.key)
+	c.keys = append(c.keys, signedFrom{c.key, 0})
 	c.fingerprint, c.genesis = it.hash, it.digest
 	c.controlID = it.st.Streams[0].ID
 	if sum := sha256.Sum256(receipt.PublicPEM(c.key)); it.st.Subject != (receipt.Subject{Name: receipt.SubjectKey, SHA256: sum}) {
@@ -191,13 +198,23 @@ func (c *chain) acceptKey(it *item, k *receipt.Key) bool {
 		c.wrong(it, Integrity, "subject", "its subject is not the new key")
 	}
 	c.key = next
-	c.keys = append(c.keys, next)
+	c.keys = append(c.keys, signedFrom{next, it.st.Index})
 	return true
 }
 
 // signedBy reports whether the key ever signed this log.
 func (c *chain) signedBy(key ed25519.PublicKey) bool {
-	return slices.ContainsFunc(c.keys, func(k ed25519.PublicKey) bool { return k.Equal(key) })
+	return slices.ContainsFunc(c.keys, func(k signedFrom) bool { return k.key.Equal(key) })
+}
+
+// keyAt is the key that signs the checkpoint of a size, or nil.
+func (c *chain) keyAt(size uint64) ed25519.PublicKey {
+	for _, k := range slices.Backward(c.keys) {
+		if k.since < size {
+			return k.key
+		}
+	}
+	return nil
 }
 
 // acceptStreams follows each stream of an entry: its seqs go up by one and its

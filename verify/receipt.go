@@ -55,16 +55,19 @@ func Receipt(file, call []byte, o Options) (*Report, error) {
 // receiptSigner verifies both signatures with the keys of the trust file. After a
 // change of keys they can be of two.
 func (r *reporter) receiptSigner(rep *Report, env *receipt.Envelope, st *receipt.Statement, proof *receipt.Proof, trust *Trust) {
-	var statement, checkpoint, named bool
+	var statement, checkpoint, named, claimed bool
 	if trust != nil {
 		for _, l := range trust.Logs {
 			if l.Origin != st.Origin {
 				continue
 			}
 			named = true
-			if s := &env.Signatures[0]; s.KeyID == receipt.KeyID(l.Key) && s.Verify(l.Key, env.Payload) {
-				statement = true
-				rep.Key = s.KeyID
+			if s := &env.Signatures[0]; s.KeyID == receipt.KeyID(l.Key) {
+				claimed = true
+				if s.Verify(l.Key, env.Payload) {
+					statement = true
+					rep.Key = s.KeyID
+				}
 			}
 			if _, err := receipt.VerifyCheckpoint(proof.Checkpoint, st.Origin, l.Key); err == nil {
 				checkpoint = true
@@ -79,8 +82,10 @@ func (r *reporter) receiptSigner(rep *Report, env *receipt.Envelope, st *receipt
 	switch {
 	case statement && checkpoint:
 		r.add(Signer, OK, "signer", "the trust file names the key %s for the log %s", rep.Key, st.Origin)
+	case checkpoint && !claimed:
+		r.add(Signer, NotProved, "signer-statement", "the checkpoint is signed by the key that the trust file names for the log %s, and this statement is in it; the statement says that it is signed by another key, %s, which was not verified. A pack shows whether that was the log's key before", st.Origin, env.Signatures[0].KeyID)
 	case named:
-		r.add(Signer, Wrong, "signer-other", "the statement or its checkpoint is not signed by the key that the trust file names for the log %s", st.Origin)
+		r.add(Signer, Wrong, "signer-other", "the statement or its checkpoint is not signed by the key that the trust file names for the log %s: it is by one that was replaced, whose holder is no longer believed, by one that came later, or by a forger's. A receipt does not show a change of keys, a pack does", st.Origin)
 	default:
 		r.add(Signer, NotProved, "signer-unknown", "a receipt does not hold its signer's key: bring a trust file that names the log %s. No signature was verified; the hint says %s", st.Origin, env.Signatures[0].KeyID)
 	}

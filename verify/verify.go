@@ -13,6 +13,7 @@
 package verify
 
 import (
+	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -286,7 +287,7 @@ func (v *verifier) concludeSigner() {
 		}
 	}
 	if named {
-		v.add(Signer, Wrong, "signer-other", "the trust file names another key for this log than the one that signed")
+		v.add(Signer, Wrong, "signer-other", "the trust file names another key for this log than the one that signed: one that was replaced, whose holder is no longer believed, or a forger's. Ask for the same evidence from the log as it is now: it shows how one key came from the other")
 		return
 	}
 	v.add(Signer, NotProved, "signer-unknown", "the trust file does not name this log")
@@ -464,7 +465,7 @@ func (v *verifier) concludeKept() {
 		return
 	}
 	if !v.keptSigned() {
-		v.add(Witnesses, NotProved, "kept-signature", "the %s that was kept has no signature by a key of this log: compare it with the file that you kept", k.what)
+		v.add(Witnesses, NotProved, "kept-signature", "the %s that was kept has no signature by the key that this log had then: compare it with the file that you kept", k.what)
 	}
 	older, known := v.tree.Older()
 	switch {
@@ -492,12 +493,18 @@ func (v *verifier) concludeKept() {
 	}
 }
 
-// keptSigned reports whether a key of the evidence or of the trust file signed it.
+// keptSigned reports whether it was signed by the key that was in force at its size,
+// or by another key of the trust file.
 func (v *verifier) keptSigned() bool {
-	keys := v.chain.keys
+	var keys []ed25519.PublicKey
+	if k := v.chain.keyAt(v.kept.at.Size); k != nil {
+		keys = append(keys, k)
+	}
 	if v.opts.Trust != nil {
 		for _, l := range v.opts.Trust.Logs {
-			keys = append(keys[:len(keys):len(keys)], l.Key)
+			if !v.chain.signedBy(l.Key) {
+				keys = append(keys, l.Key)
+			}
 		}
 	}
 	for _, k := range keys {
