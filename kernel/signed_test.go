@@ -16,7 +16,7 @@ import (
 	"github.com/helm-ai-kernel/helm-ai-kernel/ledger"
 	"github.com/helm-ai-kernel/helm-ai-kernel/policy"
 	"github.com/helm-ai-kernel/helm-ai-kernel/receipt"
-	"github.com/helm-ai-kernel/helm-ai-kernel/sshsig"
+	"github.com/helm-ai-kernel/helm-ai-kernel/sshsig/sshsign"
 )
 
 // key is the SSH key of a person.
@@ -68,7 +68,7 @@ func text(t testing.TB, k *kernel.Kernel, asked *kernel.Decision, answer, approv
 
 func sign(t testing.TB, who string, text []byte) string {
 	t.Helper()
-	sig, err := sshsig.Sign(receipt.ApprovalNamespace, text, key(who))
+	sig, err := sshsign.Sign(receipt.ApprovalNamespace, text, key(who))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,7 +197,7 @@ func TestForgedAnswers(t *testing.T) {
 		"of nothing":              {Approver: "ana", Signature: "x"},
 		"without a name":          {Signature: sign(t, "ana", good)},
 		"without a signature":     {Approver: "ana"},
-		"of another namespace":    {Approver: "ana", Signature: func() string { s, _ := sshsig.Sign("file", good, key("ana")); return s }()},
+		"of another namespace":    {Approver: "ana", Signature: func() string { s, _ := sshsign.Sign("file", good, key("ana")); return s }()},
 		"of the agent's own name": {Approver: "agent.pay", Signature: sign(t, "agent.pay", text(t, k, asked, receipt.AnswerApprove, "agent.pay"))},
 		"of the principal's name": {Approver: "pay", Signature: sign(t, "pay", text(t, k, asked, receipt.AnswerApprove, "pay"))},
 		"too long":                {Approver: "ana", Signature: strings.Repeat("x", receipt.MaxSignatureBytes+1)},

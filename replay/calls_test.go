@@ -33,7 +33,7 @@ func TestCallsHidden(t *testing.T) {
 	whole := s.pack()
 
 	for _, test := range []struct {
-		hide                       string
+		hide                      string
 		same, changed, cannotTell uint64
 	}{
 		{"", 3, 1, 0},

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/helm-ai-kernel/helm-ai-kernel/sshsig"
+	"github.com/helm-ai-kernel/helm-ai-kernel/sshsig/sshsign"
 )
 
 const namespace = "test@example"
@@ -42,7 +43,7 @@ func signers(t testing.TB) map[string]ssh.Signer {
 // in no other writing.
 func TestRoundTrip(t *testing.T) {
 	for name, s := range signers(t) {
-		text, err := sshsig.Sign(namespace, []byte("message"), s)
+		text, err := sshsign.Sign(namespace, []byte("message"), s)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -87,7 +88,7 @@ func TestKeysThatAreNotTaken(t *testing.T) {
 	if _, err := sshsig.ParseKey(line); err == nil || !strings.Contains(err.Error(), "2048 bits") {
 		t.Errorf("%v", err)
 	}
-	if text, err := sshsig.Sign(namespace, nil, s); err != nil {
+	if text, err := sshsign.Sign(namespace, nil, s); err != nil {
 		t.Error(err)
 	} else if _, err := sshsig.Verify(namespace, nil, text); err == nil {
 		t.Error("a signature of a weak key verifies")
@@ -137,7 +138,7 @@ func TestWithOpenSSH(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		sig, err := sshsig.Sign(namespace, []byte("message\n"), signer)
+		sig, err := sshsign.Sign(namespace, []byte("message\n"), signer)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -620,13 +620,6 @@ var attacks = []attack{
 		})
 		l.Answer(e, receipt.AnswerApprove, nil)
 	}), 1, "approval-mismatch"},
-	{"a signed approval, which is not verified yet", liar(func(l *packtest.Log) {
-		e := l.Decide("a", "s", helm.Escalate, nil, func(d *receipt.Decision) {
-			d.Escalation.Requires = []receipt.Requirement{{Rule: "r", Count: 1, Keys: []receipt.ApproverKey{{Name: "ana", Fingerprint: "SHA256:x"}}}}
-		})
-		l.Answer(e, receipt.AnswerApprove, func(a *receipt.Approval) { a.Grade, a.Signature = receipt.GradeSSH, "x" })
-		l.Approved(e, nil)
-	}), 3, "approval-signatures"},
 	{"an approval under another policy", liar(func(l *packtest.Log) {
 		e := l.Decide("a", "s", helm.Escalate, nil, nil)
 		l.Answer(e, receipt.AnswerApprove, nil)

@@ -39,6 +39,9 @@ type chain struct {
 	streams     map[receipt.Hash]place
 	decided     decisions
 	escalations map[uint64]*escalation
+	asking      int // requirements and keys of the escalations that may still be answered
+	approvers   map[[2]string]*approver
+	pins        *Approvers         // or nil
 	calls       map[[8]byte]uint32 // the number of the last ALLOW for a call_id
 
 	asked  asked
@@ -363,6 +366,11 @@ func (c *chain) decision(it *item, d *receipt.Decision) {
 		c.wrong(it, Policy, "not-enforced", "its %s is enforced, and the mode is %s", d.Verdict, d.Mode)
 	}
 	if d.Verdict == helm.Allow {
+		for i := range d.Budgets {
+			if b := &d.Budgets[i]; d.Approval == nil && beyond(b) {
+				c.wrong(it, Policy, "budget", "its verdict is ALLOW, and %s of the budget %s are used, whose limit is %s", b.Used, b.ID, b.Limit)
+			}
+		}
 		for _, m := range d.Matched {
 			if m.Verdict == helm.Deny || m.Verdict == helm.Escalate && d.Approval == nil {
 				c.wrong(it, Policy, "verdict", "its verdict is ALLOW, and the rule %s, which says %s, matched", m.Rule, m.Verdict)

@@ -38,6 +38,9 @@ func Receipt(file, call []byte, o Options) (*Report, error) {
 	if r.wrong == 0 && rep.Key != "" {
 		about(r.add(Integrity, OK, "intact", "entry %d (%s) is signed and in the log of %d entries", st.Index, st.Body.Kind(), at.Size))
 	}
+	if a, ok := st.Body.(*receipt.Approval); ok && a.Grade == receipt.GradeSSH {
+		r.signedAlone(st, a, leaf, o.Approvers)
+	}
 	if call != nil {
 		if err := r.checkCall(st, call); err != nil {
 			return nil, err

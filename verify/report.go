@@ -102,7 +102,7 @@ func (r *reporter) add(q Question, s Status, code, format string, args ...any) *
 func count(n uint64, what string) string {
 	switch {
 	case n == 1:
-	case strings.HasSuffix(what, "y"):
+	case strings.HasSuffix(what, "y") && !strings.HasSuffix(what, "ey"):
 		what = what[:len(what)-1] + "ies"
 	default:
 		what += "s"

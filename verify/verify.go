@@ -32,6 +32,10 @@ import (
 type Options struct {
 	Trust *Trust // who may sign, or nil: the signer is then unknown
 
+	// Approvers say whose keys are whose, or nil: then the names of those who answered
+	// are the policy's word.
+	Approvers *Approvers
+
 	// Expect is what the auditor asked for, or nil. A pack that was asked for less
 	// does not do.
 	Expect *Expectation
@@ -63,6 +67,7 @@ func Pack(r io.ReaderAt, size int64, o Options) (*Report, error) {
 	}
 	v := &verifier{files: files, opts: o}
 	v.chain.reporter = &v.reporter
+	v.chain.pins = o.Approvers
 	if v.opts.Each == nil {
 		v.opts.Each = func(n int, do func(int)) {
 			for i := range n {

@@ -13,7 +13,7 @@ import (
 	"github.com/helm-ai-kernel/helm-ai-kernel/access"
 	"github.com/helm-ai-kernel/helm-ai-kernel/policy"
 	"github.com/helm-ai-kernel/helm-ai-kernel/receipt"
-	"github.com/helm-ai-kernel/helm-ai-kernel/sshsig"
+	"github.com/helm-ai-kernel/helm-ai-kernel/sshsig/sshsign"
 	"github.com/helm-ai-kernel/helm-ai-kernel/strictjson"
 )
 
@@ -70,7 +70,7 @@ func TestSignedAnswer(t *testing.T) {
 		t.Fatalf("it requires %+v", got.Requires)
 	}
 
-	sig, err := sshsig.Sign(receipt.ApprovalNamespace, receipt.ApprovalText(receipt.AnswerApprove, st.Origin, receipt.StatementHash(env.Payload), st.Subject.SHA256,
+	sig, err := sshsign.Sign(receipt.ApprovalNamespace, receipt.ApprovalText(receipt.AnswerApprove, st.Origin, receipt.StatementHash(env.Payload), st.Subject.SHA256,
 		st.Body.(*receipt.Decision).Escalation.Expires, "ana"), signer)
 	if err != nil {
 		t.Fatal(err)

@@ -12,12 +12,13 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/crypto/ssh"
 	"golang.org/x/term"
 
 	"github.com/helm-ai-kernel/helm-ai-kernel/boundary/httpapi"
 	"github.com/helm-ai-kernel/helm-ai-kernel/ledger"
 	"github.com/helm-ai-kernel/helm-ai-kernel/receipt"
-	"github.com/helm-ai-kernel/helm-ai-kernel/sshsig"
+	"github.com/helm-ai-kernel/helm-ai-kernel/sshsig/sshsign"
 )
 
 func (a *app) approvalsCmd() *cobra.Command {
@@ -124,14 +125,14 @@ func (a *app) sign(w *httpapi.ApprovalAnswer, id, answer, keyFile, trustFile str
 		return req, err
 	}
 	req.Answer = answer
-	if req.Approver, err = e.approver((&sshsig.Key{PublicKey: signer.PublicKey()}).Fingerprint()); err != nil {
+	if req.Approver, err = e.approver(ssh.FingerprintSHA256(signer.PublicKey())); err != nil {
 		return req, err
 	}
 	a.showEscalation(e)
 	if err := a.confirm(answer, req.Approver, yes); err != nil {
 		return req, err
 	}
-	req.Signature, err = sshsig.Sign(receipt.ApprovalNamespace, e.text(answer, req.Approver), signer)
+	req.Signature, err = sshsign.Sign(receipt.ApprovalNamespace, e.text(answer, req.Approver), signer)
 	return req, err
 }
 

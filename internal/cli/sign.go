@@ -160,7 +160,7 @@ func fromAgent(key *sshsig.Key) (ssh.Signer, error) {
 		return nil, fmt.Errorf("the ssh-agent that SSH_AUTH_SOCK names: %w", err)
 	}
 	for _, s := range signers {
-		if bytes.Equal(s.PublicKey().Marshal(), key.Marshal()) {
+		if ssh.FingerprintSHA256(s.PublicKey()) == key.Fingerprint() {
 			return s, nil
 		}
 	}

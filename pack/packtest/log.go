@@ -10,13 +10,16 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"strings"
 	"time"
 
+	"golang.org/x/crypto/ssh"
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/helm-ai-kernel/helm-ai-kernel"
 	"github.com/helm-ai-kernel/helm-ai-kernel/pack"
 	"github.com/helm-ai-kernel/helm-ai-kernel/receipt"
+	"github.com/helm-ai-kernel/helm-ai-kernel/sshsig/sshsign"
 	"github.com/helm-ai-kernel/helm-ai-kernel/strictjson"
 )
 
@@ -255,6 +258,37 @@ func (l *Log) Answer(of receipt.Ref, answer string, edit func(*receipt.Approval)
 	return l.Append(d.Agent, d.Session, receipt.Subject{Name: receipt.SubjectStatement, SHA256: sha256.Sum256(e.Statement)}, a, nil)
 }
 
+// Person is the SSH key of somebody, out of the name.
+func Person(name string) ssh.Signer {
+	h := sha256.Sum256([]byte("person " + name))
+	return must(ssh.NewSignerFromKey(ed25519.NewKeyFromSeed(h[:])))
+}
+
+// AnyOf asks for that many of the people's signatures for a rule.
+func AnyOf(rule string, n int, people ...string) receipt.Requirement {
+	r := receipt.Requirement{Rule: rule, Count: uint64(n)}
+	for _, name := range people {
+		r.Keys = append(r.Keys, receipt.ApproverKey{Name: name, Fingerprint: ssh.FingerprintSHA256(Person(name).PublicKey())})
+	}
+	slices.SortFunc(r.Keys, func(a, b receipt.ApproverKey) int { return strings.Compare(a.Fingerprint, b.Fingerprint) })
+	return r
+}
+
+// Signed adds an answer to an ESCALATE that somebody signed. edit, where set, changes it
+// before it is signed, and may sign it itself.
+func (l *Log) Signed(of receipt.Ref, answer, name string, edit func(*receipt.Approval)) receipt.Ref {
+	return l.Answer(of, answer, func(a *receipt.Approval) {
+		a.Grade, a.Approver = receipt.GradeSSH, name
+		if edit != nil {
+			edit(a)
+		}
+		if a.Signature == "" {
+			a.Signature = must(sshsign.Sign(receipt.ApprovalNamespace, receipt.ApprovalText(a.Answer, l.Origin,
+				l.StatementHash(of.Index), a.Input, a.Expires, a.Approver), Person(name)))
+		}
+	})
+}
+
 // Approved adds the ALLOW that uses an approval up.
 func (l *Log) Approved(of receipt.Ref, edit func(*receipt.Decision)) receipt.Ref {
 	d := l.entries[of.Index].st.Body.(*receipt.Decision)
@@ -347,6 +381,11 @@ func (l *Log) Size() uint64 { return uint64(len(l.entries)) }
 
 // Statement is the statement of an entry.
 func (l *Log) Statement(index uint64) *receipt.Statement { return l.entries[index].st }
+
+// StatementHash is the SHA-256 of a statement.
+func (l *Log) StatementHash(index uint64) receipt.Hash {
+	return sha256.Sum256(l.entries[index].Statement)
+}
 
 // Ref names an entry.
 func (l *Log) Ref(index uint64) receipt.Ref {

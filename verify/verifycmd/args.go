@@ -36,6 +36,7 @@ var needed = map[string][]string{
 type flags struct {
 	word                string
 	trust, since, call  string
+	approvers           string
 	expect              *verify.Expectation
 	partial, full, json bool
 	part                string // of show
@@ -50,6 +51,7 @@ func (c *Command) parse() (*flags, error) {
 	s.StringVar(&f.trust, "trust", "", "")
 	s.StringVar(&f.since, "since-checkpoint", "", "")
 	s.StringVar(&f.call, "call", "", "")
+	s.StringVar(&f.approvers, "approvers", "", "")
 	s.BoolVar(&f.partial, "allow-partial", false, "")
 	s.BoolVar(&f.full, "full", false, "")
 	expected := map[string]bool{}

@@ -45,6 +45,7 @@ const usage = `usage:
 
 flags:
   --trust FILE             who may sign: a C2SP tlog-policy file
+  --approvers FILE         whose keys are whose: an SSH allowed_signers file
   --expect K=V,...         what you asked for: agent, session, since, until (2026-01-02T15:04:05Z);
                            can be given again for another of them
   --since-checkpoint FILE  a checkpoint or receipt that you kept: the log must be an extension of it
@@ -157,6 +158,15 @@ func (c *Command) options(f *flags) (o verify.Options, trustFile string, err err
 		}
 		if o.Trust, err = verify.ParseTrust(b); err != nil {
 			return o, "", fmt.Errorf("%s: %w", trustFile, err)
+		}
+	}
+	if f.approvers != "" {
+		b, err := readFile(f.approvers, verify.MaxApproversBytes)
+		if err != nil {
+			return o, "", err
+		}
+		if o.Approvers, err = verify.ParseApprovers(b); err != nil {
+			return o, "", fmt.Errorf("%s: %w", f.approvers, err)
 		}
 	}
 	if f.since != "" {
