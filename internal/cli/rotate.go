@@ -82,7 +82,7 @@ func (h *home) interrupted(ctx context.Context, store *sqlite.Store) (bool, erro
 		return false, nil
 	}
 	if err != nil {
-		return false, err
+		return false, fmt.Errorf("the next key, of a change of keys: %w: move it away", err)
 	}
 	active, err := ledger.ActiveKey(ctx, store)
 	return active.Equal(next), err
