@@ -385,7 +385,7 @@ func (l *Log) observe(last, h *headRow, r Reader) error {
 // root.
 func (l *Log) verifyHead(h *headRow) error {
 	if !bytes.Equal(h.Key[:], l.key) {
-		return fmt.Errorf("the log's key is %s, this process holds %s: a key that was replaced, or another log's", receipt.KeyID(h.Key[:]), l.keyID)
+		return fmt.Errorf("the log's key is %s, this process holds %s: one of the two was replaced, or they are of two logs", receipt.KeyID(h.Key[:]), l.keyID)
 	}
 	c, err := receipt.VerifyCheckpoint(h.Checkpoint, l.meta.Origin, l.key)
 	if err != nil {

@@ -41,7 +41,7 @@ func TestRotate(t *testing.T) {
 		t.Errorf("an append with the old key: %v", err)
 	}
 	soon(t, "an idle process stops", func() bool { return errors.Is(idle.Err(), ErrReplaced) })
-	if _, err := Open(t.Context(), s, opts); err == nil || !strings.Contains(err.Error(), "a key that was replaced") {
+	if _, err := Open(t.Context(), s, opts); err == nil || !strings.Contains(err.Error(), "one of the two was replaced") {
 		t.Errorf("open with the old key: %v", err)
 	}
 
