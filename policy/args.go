@@ -33,6 +33,9 @@ func (t *tool) check(args strictjson.Value) (wrong, hidden string) {
 		if v.Kind == strictjson.Hidden && a.kind != "any" {
 			return "", v.Text
 		}
+		if a.most > 0 && len(v.Text) > a.most && v.Kind == strictjson.String {
+			return fmt.Sprintf("the argument %s must be a string of at most %d bytes, this is longer", pointer(a.name), a.most), ""
+		}
 		if !a.fits(v) {
 			return fmt.Sprintf("the argument %s must be %s, this is %s", pointer(a.name), kindNames[a.kind], jsonKind(v)), ""
 		}

@@ -88,7 +88,7 @@ func TestWorstCase(t *testing.T) {
 	text := strings.Repeat("x", 1000)
 	full := input(t, "t", `{"s":"`+strings.Repeat("x", 900_000)+`","l":[`+big(1024, `"`+text[:50]+`"`)+`],"m":{"a":[`+big(1024, "1")+`]},"n":1,"x":[`+big(1024, "7")+`]}`, `{}`)
 	f := &file{lists: map[string][]string{"some": {"a", "bc", "def"}}, tools: []tool{{name: "t", args: []argument{
-		{"l", "list", false}, {"m", "map", false}, {"n", "int", false}, {"s", "string", false}, {"x", "any", false}}}}}
+		{"l", "list", false, 0}, {"m", "map", false, 0}, {"n", "int", false, 0}, {"s", "string", false, 0}, {"x", "any", false, 0}}}}}
 	l, err := newLanguage(f)
 	if err != nil {
 		t.Fatal(err)
@@ -110,7 +110,7 @@ func TestWorstCase(t *testing.T) {
 		}
 		c := checker{s: &source{}, l: l}
 		c.walk(checked.NativeRep())
-		worst, err := cost.Cost(checked.NativeRep(), sizes{f.lists, c.ranges})
+		worst, err := cost.Cost(checked.NativeRep(), sizes{f.lists, c.ranges, nil})
 		if err != nil {
 			t.Fatal(err)
 		}

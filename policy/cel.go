@@ -177,6 +177,7 @@ func listFields(lists map[string][]string) fields {
 type sizes struct {
 	lists  map[string][]string
 	ranges map[int64]bool // expressions that a comprehension walks
+	tool   *tool          // that the condition is for, or nil
 }
 
 // factSizes bounds the lists of facts by what they hold in all: facts.MaxShellWords
@@ -210,6 +211,13 @@ func (s sizes) EstimateSize(node cost.AstNode) *cost.SizeEstimate {
 	switch path[0] {
 	case "tool", "agent", "session", "principal", "boundary":
 		return atMost(helm.MaxNameBytes)
+	case "args":
+		if s.tool == nil || len(path) != 2 {
+			break
+		}
+		if i := slices.IndexFunc(s.tool.args, func(a argument) bool { return a.name == path[1] }); i >= 0 && s.tool.args[i].most > 0 {
+			return atMost(uint64(s.tool.args[i].most))
+		}
 	}
 	if n, ok := factSizes[path[len(path)-1]]; ok && path[0] == "facts" {
 		return atMost(n)

@@ -53,7 +53,7 @@ func (l *language) compile(s *source, r *rule, t *tool) (condition, bool) {
 	if !c.walk(checked.NativeRep()) {
 		return condition{}, false
 	}
-	worst, err := cost.Cost(checked.NativeRep(), sizes{l.sizes.lists, c.ranges})
+	worst, err := cost.Cost(checked.NativeRep(), sizes{l.sizes.lists, c.ranges, c.tool})
 	if err != nil || worst.Max > MaxCost {
 		c.report(0, "", "the condition may cost %d at worst: at most %d is allowed; walk fewer lists inside one another, or give the arguments narrower types", worst.Max, MaxCost)
 		return condition{}, false

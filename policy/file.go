@@ -3,6 +3,7 @@ package policy
 import (
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -45,6 +46,7 @@ type argument struct {
 	name     string
 	kind     string // one of kinds
 	optional bool
+	most     int // bytes of a string, or 0: what a call may have
 }
 
 type rule struct {
@@ -201,12 +203,28 @@ func (t table) tool() tool {
 	}
 	for _, name := range slices.Sorted(maps.Keys(args.m)) {
 		text, optional := strings.CutSuffix(args.str(name), "?")
+		text, most := args.most(name, text)
 		if text != "" && !slices.Contains(kinds, text) {
 			args.s.val(args.path+"."+name, closest(text, kinds), "%q is not a type of an argument", text)
 		}
-		out.args = append(out.args, argument{name, text, optional})
+		out.args = append(out.args, argument{name, text, optional, most})
 	}
 	return out
+}
+
+// most reads how many bytes a string may have: string(4096).
+func (t table) most(name, text string) (kind string, most int) {
+	kind, rest, ok := strings.Cut(text, "(")
+	if !ok {
+		return text, 0
+	}
+	digits, closed := strings.CutSuffix(rest, ")")
+	most, err := strconv.Atoi(digits)
+	if kind != "string" || !closed || err != nil || most < 1 || most > helm.MaxInputBytes || strconv.Itoa(most) != digits {
+		t.s.val(t.path+"."+name, "", "%q is not a type of an argument: a bound is written as string(4096), from 1 to %d bytes", text, helm.MaxInputBytes)
+		return "string", 0
+	}
+	return kind, most
 }
 
 func (t table) rule() rule {
