@@ -80,9 +80,10 @@ func (k *Kernel) Decide(ctx context.Context, call helm.Call) (*Decision, error) 
 }
 
 // record decides a call in the state of the log, and records it.
-func (k *Kernel) record(ctx context.Context, in *input, evaluated evaluation) (rec Recorded, said *decided, err error) {
+func (k *Kernel) record(ctx context.Context, in *input, evaluated evaluation) (Recorded, *decided, error) {
 	var repeat uint64
-	rec, err = k.append(ctx, &repeat, func(v *ledger.View) (*ledger.Draft, error) {
+	var said *decided
+	rec, err := k.append(ctx, &repeat, func(v *ledger.View) (*ledger.Draft, error) {
 		d, again, err := k.decide(v, in, evaluated)
 		if err != nil {
 			return nil, err
@@ -95,7 +96,10 @@ func (k *Kernel) record(ctx context.Context, in *input, evaluated evaluation) (r
 		return &ledger.Draft{Agent: in.Agent, Session: in.Session, Body: &d.body, Payload: &d.payload,
 			Subject: receipt.Subject{Name: receipt.SubjectInput, SHA256: d.commitment}}, nil
 	})
-	return rec, said, err
+	if err != nil { // of a caller that went away: the call may still be decided meanwhile
+		return rec, nil, err
+	}
+	return rec, said, nil
 }
 
 func answer(rec Recorded, b *receipt.Decision, opening receipt.Secret, pending *PendingApproval) *Decision {

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/helm-ai-kernel/helm-ai-kernel/receipt"
@@ -159,13 +160,26 @@ func TestServerThatLies(t *testing.T) {
 		t.Fatal(err)
 	}
 	asked, other := o.ask(1), o.ask(2)
+	var mu sync.Mutex // the handler runs in goroutines of its own
 	var lie func(map[string]json.RawMessage)
 	answers := 0
+	tell := func(next func(map[string]json.RawMessage)) {
+		mu.Lock()
+		defer mu.Unlock()
+		lie = next
+	}
+	given := func() int {
+		mu.Lock()
+		defer mu.Unlock()
+		return answers
+	}
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		u := *real
 		u.Path = r.URL.Path
 		if r.Method == http.MethodPost {
+			mu.Lock()
 			answers++
+			mu.Unlock()
 		}
 		req, _ := http.NewRequest(r.Method, u.String(), r.Body)
 		req.Header = r.Header
@@ -178,7 +192,9 @@ func TestServerThatLies(t *testing.T) {
 		b, _ := io.ReadAll(resp.Body)
 		var answer map[string]json.RawMessage
 		if r.Method == http.MethodGet && json.Unmarshal(b, &answer) == nil {
+			mu.Lock()
 			lie(answer)
+			mu.Unlock()
 			b, _ = json.Marshal(answer)
 		}
 		w.WriteHeader(resp.StatusCode)
@@ -230,19 +246,19 @@ func TestServerThatLies(t *testing.T) {
 		}, "NOT SIGNED"},
 		"no receipt": {func(m map[string]json.RawMessage) { delete(m, "receipt") }, "cannot be verified"},
 	} {
-		lie = c.lie
+		tell(c.lie)
 		code, out := approve()
 		if code != 1 || !strings.Contains(out, c.says) {
 			t.Errorf("%s: exit %d, without %q: %s", name, code, c.says, out)
 		}
 	}
-	if answers != 0 {
-		t.Fatalf("%d answers were given to the server that lies", answers)
+	if n := given(); n != 0 {
+		t.Fatalf("%d answers were given to the server that lies", n)
 	}
 	// What is not signed deceives nobody: the call is shown from the receipt.
-	lie = func(m map[string]json.RawMessage) {
+	tell(func(m map[string]json.RawMessage) {
 		m["tool"], m["agent"], m["requires"] = []byte(`"t.harmless"`), []byte(`"nobody"`), []byte(`[]`)
-	}
+	})
 	if code, out := approve(); code != 0 || strings.Contains(strings.Split(out, "approved by")[0], "harmless") || !strings.Contains(out, "t.ask by a in s1") {
 		t.Fatalf("exit %d: %s", code, out)
 	}
