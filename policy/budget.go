@@ -254,6 +254,7 @@ func (s *source) budgets(f *file) {
 		for i, pattern := range b.tools {
 			if pattern != "*" && !slices.ContainsFunc(names, func(n string) bool { return match(pattern, n) }) {
 				s.val(indexed(b.path+".tools", i), closest(pattern, names), "no [[tool]] that is declared is named %q", pattern)
+				s.code(CodeUnknownTool)
 			}
 		}
 		if b.Sum == "" {

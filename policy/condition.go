@@ -56,10 +56,12 @@ func (l *language) compile(s *source, r *rule, t *tool) (condition, bool) {
 	worst, err := cost.Cost(checked.NativeRep(), sizes{l.sizes.lists, c.ranges, c.tool})
 	if err != nil || worst.Max > MaxCost {
 		c.report(0, "", "the condition may cost %d at worst: at most %d is allowed; walk fewer lists inside one another, or give the arguments narrower types", worst.Max, MaxCost)
+		s.code(CodeCost)
 		return condition{}, false
 	}
-	if never(e, checked) {
+	if foldsTo(e, checked, types.False) {
 		c.report(0, "", "the condition is always false: the rule never decides anything")
+		s.code(CodeUnreachable)
 		return condition{}, false
 	}
 	options := []cel.ProgramOption{cel.EvalOptions(cel.OptOptimize)}
@@ -72,24 +74,6 @@ func (l *language) compile(s *source, r *rule, t *tool) (condition, bool) {
 		return condition{}, false
 	}
 	return condition{rule: r, program: program, facts: sorted(slices.Collect(maps.Keys(c.facts))), env: e, ast: checked}, true
-}
-
-// never reports whether a condition folds to false.
-func never(e *cel.Env, checked *cel.Ast) bool {
-	folding, err := cel.NewConstantFoldingOptimizer()
-	if err != nil {
-		return false
-	}
-	optimizer, err := cel.NewStaticOptimizer(folding)
-	if err != nil {
-		return false
-	}
-	folded, issues := optimizer.Optimize(e, checked)
-	if issues.Err() != nil {
-		return false
-	}
-	x := folded.NativeRep().Expr()
-	return x.Kind() == celast.LiteralKind && x.AsLiteral() == types.False
 }
 
 // A checker reports what is wrong with one condition.
@@ -204,6 +188,7 @@ func (c *checker) report(at int, suggestion, format string, a ...any) {
 	if f := &c.s.findings[len(c.s.findings)-1]; c.several && c.tool != nil {
 		f.Message += " (for the tool " + c.tool.name + ")"
 	}
+	c.s.code(CodeCondition)
 }
 
 // offset turns CEL's place, lines from 1 and characters from 0, into bytes.

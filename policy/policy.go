@@ -36,6 +36,7 @@ type Policy struct {
 	undefined []condition // of the rules that reach tools which are not declared, by rule id
 	rules     []rule      // all of them, by id
 	budgets   []Budget    // by id
+	warnings  []Finding
 	lists     map[string][]string
 }
 
@@ -83,6 +84,7 @@ func Compile(name string, src []byte) (*Policy, error) {
 	for _, r := range p.run(f) {
 		if !r.OK {
 			s.val(r.path+".expect", "", "the test %q fails: %s", r.Name, r.Message)
+			s.code(CodeTest)
 		}
 	}
 	if err := s.err(); err != nil {
@@ -90,6 +92,9 @@ func Compile(name string, src []byte) (*Policy, error) {
 	}
 	return p, nil
 }
+
+// Warnings are what is probably not meant in the file, in its order.
+func (p *Policy) Warnings() []Finding { return slices.Clone(p.warnings) }
 
 // ID returns the policy's id, a helm name.
 func (p *Policy) ID() string { return p.id }
@@ -146,11 +151,13 @@ func (s *source) compile() (*Policy, *file) {
 	p.rules, p.lists = slices.Clone(f.rules), f.lists
 	slices.SortFunc(p.rules, func(a, b rule) int { return strings.Compare(a.id, b.id) })
 	if len(s.findings) == 0 {
-		s.buried(f)
+		p.implied(s, f)
 	}
 	if len(s.findings) > 0 {
 		return nil, nil
 	}
+	s.unused(f)
+	p.warnings = inOrder(s.warnings)
 	return p, f
 }
 
@@ -222,19 +229,7 @@ func (s *source) reaches(f *file, r *rule) {
 	for i, pattern := range r.tools {
 		if pattern != "*" && !slices.ContainsFunc(names, func(n string) bool { return match(pattern, n) }) {
 			s.val(indexed(r.path+".tools", i), closest(pattern, names), "no [[tool]] that is declared is named %q", pattern)
-		}
-	}
-}
-
-// buried reports rules that can never decide, because for every tool that they
-// reach a rule of a higher verdict always matches.
-func (s *source) buried(f *file) {
-	for _, r := range f.rules {
-		for _, over := range f.rules {
-			if over.when == "" && rank(over.verdict) > rank(r.verdict) && !slices.ContainsFunc(r.tools, func(pattern string) bool { return !over.covers(pattern) }) {
-				s.key(r.path+".id", "", "the rule never decides: the rule %q always gives %s for its tools", over.id, over.verdict)
-				break
-			}
+			s.code(CodeUnknownTool)
 		}
 	}
 }

@@ -26,6 +26,34 @@ type Finding struct {
 	Excerpt    string
 	Message    string
 	Suggestion string // what was probably meant, or ""
+	Code       string // of what kind it is: one of Codes
+	Warning    bool   // the file is good all the same
+}
+
+// The kinds of findings, append-only (spec/policy.md).
+const (
+	CodeSyntax      = "syntax"       // it is no TOML
+	CodeForm        = "form"         // a key or a value is not what it must be
+	CodeUnknownTool = "unknown-tool" // no declared tool has the name
+	CodeCondition   = "condition"    // a condition is wrong
+	CodeCost        = "cost"         // a condition may cost too much
+	CodeUnreachable = "unreachable"  // a rule never decides
+	CodeTest        = "test"         // a test of the file fails
+	CodeDuplicate   = "duplicate"    // a rule changes nothing
+	CodeUnused      = "unused"       // nothing uses it
+)
+
+// Codes are the kinds of findings, each with what it says.
+var Codes = []struct{ Code, Says string }{
+	{CodeSyntax, "The file is no TOML."},
+	{CodeForm, "A key or a value is not what it must be."},
+	{CodeUnknownTool, "No tool that is declared has the name."},
+	{CodeCondition, "A condition is wrong: its syntax, its types, or what a fact is asked for."},
+	{CodeCost, "A condition may cost more than is allowed."},
+	{CodeUnreachable, "A rule never decides."},
+	{CodeTest, "A test of the file fails."},
+	{CodeDuplicate, "A rule changes nothing."},
+	{CodeUnused, "A list or a tool is not used."},
 }
 
 func (e *Error) Error() string {
@@ -43,7 +71,11 @@ func (e *Error) Error() string {
 // caret under the place.
 func (f Finding) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s:%d:%d: %s", f.File, f.Line, f.Column, f.Message)
+	fmt.Fprintf(&b, "%s:%d:%d: ", f.File, f.Line, f.Column)
+	if f.Warning {
+		b.WriteString("warning: ")
+	}
+	b.WriteString(f.Message)
 	if f.Suggestion != "" {
 		fmt.Fprintf(&b, "; did you mean %q?", f.Suggestion)
 	}
@@ -79,6 +111,7 @@ type source struct {
 	keys     map[string]int    // path -> offset of the key
 	values   map[string][2]int // path -> offsets of the value, from and to, where the parser gives them
 	findings []found
+	warnings []found
 }
 
 type found struct {
@@ -97,6 +130,7 @@ func (s *source) parse() map[string]any {
 			offset = s.offset(line, column)
 		}
 		s.at(offset, strings.TrimPrefix(err.Error(), "toml: "), "")
+		s.code(CodeSyntax)
 		return nil
 	}
 	s.locate()
@@ -218,8 +252,22 @@ func (s *source) inside(path, text string, offset int) int {
 }
 
 func (s *source) at(offset int, message, suggestion string) {
+	s.findings = append(s.findings, s.found(offset, message, suggestion))
+}
+
+func (s *source) found(offset int, message, suggestion string) found {
 	line, column, excerpt := s.position(offset)
-	s.findings = append(s.findings, found{offset, message, Finding{File: s.name, Line: line, Column: column, Excerpt: excerpt, Message: message, Suggestion: suggestion}})
+	return found{offset, message, Finding{File: s.name, Line: line, Column: column, Excerpt: excerpt, Message: message, Suggestion: suggestion, Code: CodeForm}}
+}
+
+// code says of what kind the last finding is.
+func (s *source) code(code string) { s.findings[len(s.findings)-1].Code = code }
+
+// warn reports what is probably not meant at the key of that path, and refuses nothing.
+func (s *source) warn(code, path, format string, a ...any) {
+	f := s.found(s.keyOffset(path), fmt.Sprintf(format, a...), "")
+	f.Code, f.Warning = code, true
+	s.warnings = append(s.warnings, f)
 }
 
 // position turns a byte offset into line, column and the line's text.
@@ -267,16 +315,20 @@ func (s *source) err() error {
 	if len(s.findings) == 0 {
 		return nil
 	}
-	slices.SortStableFunc(s.findings, func(a, b found) int { return a.offset - b.offset })
-	e := &Error{}
+	return &Error{inOrder(s.findings)}
+}
+
+// inOrder are findings in the order of the file, each once.
+func inOrder(all []found) (out []Finding) {
+	slices.SortStableFunc(all, func(a, b found) int { return a.offset - b.offset })
 	seen := map[string]bool{}
-	for _, f := range s.findings {
-		if id := fmt.Sprint(f.offset, f.same); !seen[id] && len(e.Findings) < maxFindings {
+	for _, f := range all {
+		if id := fmt.Sprint(f.offset, f.same); !seen[id] && len(out) < maxFindings {
 			seen[id] = true
-			e.Findings = append(e.Findings, f.Finding)
+			out = append(out, f.Finding)
 		}
 	}
-	return e
+	return out
 }
 
 // closest returns the candidate that s was probably meant to be, or "".
