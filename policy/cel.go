@@ -92,6 +92,7 @@ func newLanguage(f *file) (*language, error) {
 		cel.DefaultUTCTimeZone(true),
 		cel.EnableIdentifierEscapeSyntax(),
 		cel.EnableHiddenAccumulatorName(true),
+		cel.EnableMacroCallTracking(), // so that conditions can be written down again
 		cel.ParserExpressionSizeLimit(MaxWhenBytes),
 		cel.ParserRecursionLimit(50),
 		cel.ParserErrorRecoveryLimit(5),

@@ -192,22 +192,24 @@ func (c *checker) report(at int, suggestion, format string, a ...any) {
 }
 
 // offset turns CEL's place, lines from 1 and characters from 0, into bytes.
-func (c *checker) offset(line, column int) int {
+func (c *checker) offset(line, column int) int { return offsetIn(c.text, line, column) }
+
+func offsetIn(text string, line, column int) int {
 	at := 0
 	for ; line > 1; line-- {
-		i := strings.IndexByte(c.text[at:], '\n')
+		i := strings.IndexByte(text[at:], '\n')
 		if i < 0 {
 			break
 		}
 		at += i + 1
 	}
-	for i := range c.text[at:] {
+	for i := range text[at:] {
 		if column == 0 {
 			return at + i
 		}
 		column--
 	}
-	return len(c.text)
+	return len(text)
 }
 
 type named struct {

@@ -216,7 +216,7 @@ name = "bad"
 call = { tool = "pay.transfer", args = { amount = 10, to = "x" } }
 expect = { verdict = "ALLOW" }
 `
-	results, err := Test("p.toml", []byte(src))
+	results, _, err := Test("p.toml", []byte(src))
 	if err != nil || len(results) != 2 {
 		t.Fatal(results, err)
 	}
@@ -226,7 +226,7 @@ expect = { verdict = "ALLOW" }
 	if _, err := Compile("p.toml", []byte(src)); err == nil {
 		t.Error("a file whose test fails is used")
 	}
-	if _, err := Test("p.toml", []byte("x")); err == nil {
+	if _, _, err := Test("p.toml", []byte("x")); err == nil {
 		t.Error("a file that is none is tested")
 	}
 }

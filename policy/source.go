@@ -20,14 +20,14 @@ type Error struct {
 
 // A Finding is one thing that is wrong with a policy file, and where.
 type Finding struct {
-	File       string
-	Line       int // from 1
-	Column     int // from 1, in characters
-	Excerpt    string
-	Message    string
-	Suggestion string // what was probably meant, or ""
-	Code       string // of what kind it is: one of Codes
-	Warning    bool   // the file is good all the same
+	File       string `json:"file"`
+	Line       int    `json:"line"`   // from 1
+	Column     int    `json:"column"` // from 1, in characters
+	Excerpt    string `json:"excerpt,omitzero"`
+	Message    string `json:"message"`
+	Suggestion string `json:"suggestion,omitzero"` // what was probably meant, or ""
+	Code       string `json:"code"`                // of what kind it is: one of Codes
+	Warning    bool   `json:"warning,omitzero"`    // the file is good all the same
 }
 
 // The kinds of findings, append-only (spec/policy.md).

@@ -24,19 +24,19 @@ type TestResult struct {
 	path string
 }
 
-// Test runs the [[test]]s of a policy file, which must be right otherwise: the
-// error is an *Error.
-func Test(name string, src []byte) ([]TestResult, error) {
+// Test runs the [[test]]s of a policy file, which must be right otherwise, and says how
+// much of it they have seen. The error is an *Error.
+func Test(name string, src []byte) ([]TestResult, *Coverage, error) {
 	s := &source{name: name, text: slices.Clone(src)}
 	p, f := s.compile()
 	if p == nil {
-		return nil, s.err()
+		return nil, nil, s.err()
 	}
 	out := p.run(f)
 	for i := range out {
 		out[i].Line, _, _ = s.position(s.keyOffset(out[i].path))
 	}
-	return out, nil
+	return out, p.cover(s, f), nil
 }
 
 // A test is a [[test]] as it is written. What expect leaves out is not compared.

@@ -5,14 +5,12 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/helm-ai-kernel/helm-ai-kernel/access"
 	"github.com/helm-ai-kernel/helm-ai-kernel/boundary/httpapi"
 	"github.com/helm-ai-kernel/helm-ai-kernel/ledger"
-	"github.com/helm-ai-kernel/helm-ai-kernel/policy"
 )
 
 func (a *app) boundaryCmd() *cobra.Command {
@@ -233,91 +231,4 @@ func (a *app) tokensCmd() *cobra.Command {
 		return tokens.Remove(args[0], ledger.WriteFile)
 	}}
 	return group("tokens", "Make and take back tokens of this home", add, list, remove)
-}
-
-func (a *app) policyCmd() *cobra.Command {
-	check := &cobra.Command{Use: "check FILE", Short: "Check a policy file, tests included", Args: exactly(1), RunE: func(_ *cobra.Command, args []string) error {
-		src, err := os.ReadFile(args[0])
-		if err != nil {
-			return &exitError{exitUsage, err}
-		}
-		p, err := policy.Compile(args[0], src)
-		if err != nil {
-			if a.json {
-				if perr := a.printJSON(map[string]any{"ok": false, "error": err.Error(), "findings": findings(err)}); perr != nil {
-					return perr
-				}
-				return &exitError{exitNo, nil}
-			}
-			a.printf("%s\n", safeText(strings.TrimRight(err.Error(), "\n")))
-			return &exitError{exitNo, nil}
-		}
-		if a.json {
-			return a.printJSON(map[string]any{"ok": true, "id": p.ID(), "version": p.Version(), "sha256": fmt.Sprintf("%x", p.SHA256()), "mode": p.Mode()})
-		}
-		a.printf("%s: policy %s version %d is good, sha256 %x\n", args[0], p.ID(), p.Version(), p.SHA256())
-		return nil
-	}}
-	test := &cobra.Command{Use: "test FILE", Short: "Run a policy file's own tests", Args: exactly(1), RunE: func(_ *cobra.Command, args []string) error {
-		src, err := os.ReadFile(args[0])
-		if err != nil {
-			return &exitError{exitUsage, err}
-		}
-		results, err := policy.Test(args[0], src)
-		if err != nil {
-			return err
-		}
-		return a.showTests(results)
-	}}
-	reload := &cobra.Command{Use: "reload", Short: "Have the server read its policy file again", Args: exactly(0), RunE: func(cmd *cobra.Command, _ []string) error {
-		c, err := a.client(true)
-		if err != nil {
-			return err
-		}
-		var said struct {
-			Said string `json:"said"`
-		}
-		if err := c.ask(cmd.Context(), http.MethodPost, "/v1/policy/reload", nil, struct{}{}, &said); err != nil {
-			return err
-		}
-		if a.json {
-			return a.printJSON(said)
-		}
-		a.printf("%s\n", safeText(said.Said))
-		return nil
-	}}
-	return group("policy", "Check, test, explain, compare and format policy files", check, test, a.approversCmd(), a.explainCmd(), a.diffCmd(), a.fmtCmd(), reload)
-}
-
-func (a *app) showTests(results []policy.TestResult) error {
-	failed := 0
-	for _, r := range results {
-		if !r.OK {
-			failed++
-		}
-	}
-	if a.json {
-		if err := a.printJSON(map[string]any{"passed": len(results) - failed, "failed": failed, "tests": results}); err != nil {
-			return err
-		}
-	} else {
-		for _, r := range results {
-			word := a.paint(green, "ok    ")
-			if !r.OK {
-				word = a.paint(red, "FAILED")
-			}
-			a.printf("%s  %s\n", word, safeText(r.Name))
-			if !r.OK {
-				a.printf("        %s\n", safeText(r.Message))
-			}
-		}
-		a.printf("%d passed, %d failed\n", len(results)-failed, failed)
-	}
-	if failed > 0 || len(results) == 0 {
-		if len(results) == 0 && !a.json {
-			a.printf("the file has no [[test]]\n")
-		}
-		return &exitError{exitNo, nil}
-	}
-	return nil
 }

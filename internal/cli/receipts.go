@@ -16,7 +16,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/helm-ai-kernel/helm-ai-kernel/boundary/httpapi"
-	"github.com/helm-ai-kernel/helm-ai-kernel/policy"
 	"github.com/helm-ai-kernel/helm-ai-kernel/receipt"
 )
 
@@ -43,14 +42,6 @@ func flagValue(b bool) string {
 		return "true"
 	}
 	return ""
-}
-
-func findings(err error) any {
-	var e *policy.Error
-	if errors.As(err, &e) {
-		return e.Findings
-	}
-	return []policy.Finding{}
 }
 
 // tailLast is how many receipts a follower is shown first.
