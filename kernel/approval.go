@@ -281,14 +281,6 @@ func (k *Kernel) waiting(v *ledger.View, a *ledger.Approval) (*Waiting, error) {
 	if p != nil {
 		w.Input, w.Opening = p.Value, p.Secret
 	}
-	expired := !a.Live(k.now())
-	w.Void = expired || void(v, a)
-	switch answered := a.State == ledger.ApprovalRefused || a.State == ledger.ApprovalUsed; {
-	case answered:
-	case expired:
-		w.State = ApprovalExpired
-	case w.Void:
-		w.State = ApprovalVoid
-	}
+	w.State, w.Void = k.stateOf(v, a)
 	return w, nil
 }

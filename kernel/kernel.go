@@ -50,6 +50,8 @@ type Kernel struct {
 	active atomic.Pointer[policy.Policy] // the last that this process saw active
 	shadow atomic.Pointer[shadow]        // or nil
 
+	awaiting awaiting
+
 	mu       sync.Mutex
 	compiled map[receipt.Hash]*policy.Policy // guarded by mu
 }

@@ -58,6 +58,7 @@ type Config struct {
 	Observe    func(d *kernel.Decision) // called after each decision, for metrics
 	Heartbeat  time.Duration            // between lines of an idle stream
 	MaxStreams int                      // streams of receipts at once
+	MaxWaiters int                      // callers that wait for answers to escalations at once
 	MaxLook    int                      // entries that are looked at on one snapshot of the log
 }
 
@@ -65,6 +66,7 @@ type Config struct {
 type Server struct {
 	Config
 	streams chan struct{}
+	waiters chan struct{}
 	closing chan struct{}
 	once    sync.Once
 
@@ -83,7 +85,10 @@ func New(c Config) *Server {
 	if c.MaxLook == 0 {
 		c.MaxLook = 10_000
 	}
-	return &Server{Config: c, streams: make(chan struct{}, c.MaxStreams), closing: make(chan struct{}), limiters: map[string]*rate.Limiter{}}
+	if c.MaxWaiters == 0 {
+		c.MaxWaiters = 512
+	}
+	return &Server{Config: c, streams: make(chan struct{}, c.MaxStreams), waiters: make(chan struct{}, c.MaxWaiters), closing: make(chan struct{}), limiters: map[string]*rate.Limiter{}}
 }
 
 // Close ends the streams, so that the HTTP server can shut down.

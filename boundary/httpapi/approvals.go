@@ -84,9 +84,22 @@ func (s *Server) listApprovals(w http.ResponseWriter, r *http.Request, _ caller)
 }
 
 func (s *Server) approval(w http.ResponseWriter, r *http.Request, _ caller) error {
+	wait, done, err := s.wait(w, r)
+	if err != nil {
+		return err
+	}
+	defer done()
 	found, err := s.Kernel.Approval(r.Context(), r.PathValue("id"))
 	if err != nil {
 		return err
+	}
+	if wait > 0 {
+		if _, err := s.await(r, found.ID, found.State, wait); err != nil {
+			return err
+		}
+		if found, err = s.Kernel.Approval(r.Context(), found.ID); err != nil {
+			return err
+		}
 	}
 	a := approvalAnswer(found)
 	a.Receipt = bytes.TrimSuffix(found.Receipt, []byte("\n"))

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/helm-ai-kernel/helm-ai-kernel"
 	"github.com/helm-ai-kernel/helm-ai-kernel/kernel"
+	"github.com/helm-ai-kernel/helm-ai-kernel/ledger"
 	"github.com/helm-ai-kernel/helm-ai-kernel/receipt"
 )
 
@@ -89,7 +91,64 @@ type ApprovalRef struct {
 	Expires string `json:"expires"`
 }
 
+// MaxWait is how long a caller may wait for an answer to an ESCALATE.
+const MaxWait = time.Minute
+
+// wait reads how long a caller wants to wait, makes room for that, and prepares the
+// connection. What it returns ends the waiting, and is never nil.
+func (s *Server) wait(w http.ResponseWriter, r *http.Request) (time.Duration, func(), error) {
+	if r.URL.RawQuery == "" {
+		return 0, func() {}, nil
+	}
+	q, err := query(r, "wait")
+	if err != nil || q["wait"] == "" {
+		return 0, func() {}, err
+	}
+	d, err := time.ParseDuration(q["wait"])
+	if err != nil || d < 0 || d > MaxWait {
+		return 0, func() {}, refuse(helm.BadRequest, "wait is %.20q: it must be a duration such as 30s, at most %s", q["wait"], MaxWait)
+	}
+	select {
+	case s.waiters <- struct{}{}:
+	default:
+		return 0, func() {}, refuse(helm.Overloaded, "%d callers wait for answers: no more can", s.MaxWaiters)
+	}
+	// Another minute for what comes before and after. A deadline of reading that passes
+	// meanwhile would be taken for the client's going.
+	until := time.Now().Add(d + time.Minute)
+	out := http.NewResponseController(w)
+	if err := errors.Join(out.SetWriteDeadline(until), out.SetReadDeadline(until)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		<-s.waiters
+		return 0, func() {}, err
+	}
+	return d, func() { <-s.waiters }, nil
+}
+
+// await waits until the approval is no longer in that state, the time is over, or the
+// client or the server goes.
+func (s *Server) await(r *http.Request, id, from string, d time.Duration) (string, error) {
+	ctx, stop := context.WithTimeout(r.Context(), d)
+	defer stop()
+	go func() {
+		select {
+		case <-s.closing:
+			stop()
+		case <-ctx.Done():
+		}
+	}()
+	state, err := s.Kernel.Await(ctx, id, from)
+	if ctx.Err() != nil && r.Context().Err() == nil {
+		return from, nil // the time is over, or the server ends: it is as it was
+	}
+	return state, err
+}
+
 func (s *Server) decide(w http.ResponseWriter, r *http.Request, c caller) error {
+	wait, done, err := s.wait(w, r)
+	if err != nil {
+		return err
+	}
+	defer done()
 	var req DecisionRequest
 	if err := readJSON(w, r, &req); err != nil {
 		return err
@@ -100,13 +159,22 @@ func (s *Server) decide(w http.ResponseWriter, r *http.Request, c caller) error 
 	if err := s.limit(c, req.Agent); err != nil {
 		return err
 	}
-	d, err := s.Kernel.Decide(r.Context(), helm.Call{Agent: req.Agent, Session: req.Session, CallID: req.CallID, Tool: req.Tool,
-		Arguments: []byte(req.Arguments), Context: []byte(req.Context), Principal: c.principal, Boundary: Name})
+	call := helm.Call{Agent: req.Agent, Session: req.Session, CallID: req.CallID, Tool: req.Tool,
+		Arguments: []byte(req.Arguments), Context: []byte(req.Context), Principal: c.principal, Boundary: Name}
+	d, err := s.observed(r, call)
 	if err != nil {
 		return err
 	}
-	if s.Observe != nil {
-		s.Observe(d)
+	if wait > 0 && d.Verdict == helm.Escalate && d.Approval != nil {
+		state, err := s.await(r, d.Approval.ID, ledger.ApprovalPending, wait)
+		if err != nil {
+			return err
+		}
+		if state == ledger.ApprovalApproved || state == ledger.ApprovalRefused { // else it would only be asked again
+			if d, err = s.observed(r, call); err != nil {
+				return err
+			}
+		}
 	}
 	a := DecisionAnswer{ID: d.ID, Index: d.Index, Verdict: d.Verdict, Rule: d.Rule, Reason: d.Reason, Enforced: d.Enforced, Repeated: d.Repeated,
 		Opening: base64.StdEncoding.EncodeToString(d.Opening[:]), Receipt: bytes.TrimSuffix(d.Receipt, []byte("\n"))}
@@ -114,6 +182,14 @@ func (s *Server) decide(w http.ResponseWriter, r *http.Request, c caller) error 
 		a.Approval = &ApprovalRef{d.Approval.ID, receipt.FormatTime(d.Approval.Expires)}
 	}
 	return writeJSON(w, http.StatusOK, a)
+}
+
+func (s *Server) observed(r *http.Request, call helm.Call) (*kernel.Decision, error) {
+	d, err := s.Kernel.Decide(r.Context(), call)
+	if err == nil && s.Observe != nil {
+		s.Observe(d)
+	}
+	return d, err
 }
 
 // An OutcomeRequest is the body of POST /v1/outcomes. It names the decision by its

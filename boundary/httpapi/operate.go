@@ -108,17 +108,28 @@ func (s *started) Write(b []byte) (int, error) {
 
 // A Process is what the process knows of itself.
 type Process struct {
-	Version      string     `json:"version"`
-	PID          int        `json:"pid"`
-	Started      string     `json:"started"`
-	Store        string     `json:"store"`
-	Home         string     `json:"home"`
-	Listeners    []Listener `json:"listeners"`
-	PolicyFile   string     `json:"policy_file,omitzero"`
-	PolicySHA256 string     `json:"policy_sha256,omitzero"` // of the file as it was last taken; another process may have activated another since
-	PolicyError  string     `json:"policy_error,omitzero"`  // why the file was not taken at the last reload
-	ShadowFile   string     `json:"shadow_policy_file,omitzero"`
-	ShadowError  string     `json:"shadow_policy_error,omitzero"`
+	Version      string      `json:"version"`
+	PID          int         `json:"pid"`
+	Started      string      `json:"started"`
+	Store        string      `json:"store"`
+	Home         string      `json:"home"`
+	Listeners    []Listener  `json:"listeners"`
+	PolicyFile   string      `json:"policy_file,omitzero"`
+	PolicySHA256 string      `json:"policy_sha256,omitzero"` // of the file as it was last taken; another process may have activated another since
+	PolicyError  string      `json:"policy_error,omitzero"`  // why the file was not taken at the last reload
+	ShadowFile   string      `json:"shadow_policy_file,omitzero"`
+	ShadowError  string      `json:"shadow_policy_error,omitzero"`
+	Announcing   *Announcing `json:"announcing,omitzero"` // absent: nobody is told of approvals
+}
+
+// Announcing says who is told of approvals, and what became of that since the start.
+type Announcing struct {
+	Webhook   bool   `json:"webhook"`
+	Command   bool   `json:"command"`
+	Delivered uint64 `json:"delivered"`
+	Failed    uint64 `json:"failed"`  // attempts
+	Waiting   int    `json:"waiting"` // approvals that are not announced yet
+	LastError string `json:"last_error,omitzero"`
 }
 
 // A Listener is a way in, and what it covers.

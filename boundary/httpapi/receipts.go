@@ -243,6 +243,10 @@ func (s *Server) follow(w http.ResponseWriter, r *http.Request, f filter, from u
 		}
 		return out.Flush()
 	}
+	// The server's deadline of reading a request would else be taken for the client's going.
+	if err := out.SetReadDeadline(time.Time{}); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return err
+	}
 	if err := send(nil); err != nil {
 		return nil
 	}

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -42,6 +44,7 @@ type totals struct {
 
 func (a *app) decideCmd() *cobra.Command {
 	var file string
+	var wait time.Duration
 	cmd := &cobra.Command{Use: "decide --file CALLS.ndjson", Short: "Put recorded calls to the kernel", Args: exactly(0),
 		Long: `Put recorded calls to the kernel, one a line: {"agent","session","tool","arguments"}, and
 call_id or context where the host has them. Where a line has a "result" and the call
@@ -65,13 +68,17 @@ Exit code 1: a call could not be put to the kernel. A DENY is an answer, not a f
 			if err != nil {
 				return err
 			}
-			return a.decideAll(cmd.Context(), c, file, in)
+			if wait < 0 || wait > httpapi.MaxWait {
+				return usagef("--wait is %s: it must be from 0 to %s", wait, httpapi.MaxWait)
+			}
+			return a.decideAll(cmd.Context(), c, file, in, wait)
 		}}
 	cmd.Flags().StringVar(&file, "file", "", "the recorded calls, NDJSON; - is standard input")
+	cmd.Flags().DurationVar(&wait, "wait", 0, "how long to wait for the answer to an ESCALATE, at most 1m")
 	return cmd
 }
 
-func (a *app) decideAll(ctx context.Context, c *client, name string, in io.Reader) error {
+func (a *app) decideAll(ctx context.Context, c *client, name string, in io.Reader, wait time.Duration) error {
 	lines := bufio.NewScanner(in)
 	lines.Buffer(nil, 2*httpapi.MaxBody)
 	var t totals
@@ -82,7 +89,7 @@ func (a *app) decideAll(ctx context.Context, c *client, name string, in io.Reade
 		if strings.TrimSpace(lines.Text()) == "" {
 			continue
 		}
-		if err := a.decideOne(ctx, c, lines.Bytes(), &t); err != nil {
+		if err := a.decideOne(ctx, c, lines.Bytes(), wait, &t); err != nil {
 			var e *exitError
 			if errors.As(err, &e) || ctx.Err() != nil {
 				return err // no server: the other lines would fare no better
@@ -115,14 +122,14 @@ func (a *app) decideAll(ctx context.Context, c *client, name string, in io.Reade
 	return nil
 }
 
-func (a *app) decideOne(ctx context.Context, c *client, line []byte, t *totals) error {
+func (a *app) decideOne(ctx context.Context, c *client, line []byte, wait time.Duration, t *totals) error {
 	var call recordedCall
 	if err := json.Unmarshal(line, &call, json.RejectUnknownMembers(true)); err != nil {
 		return fmt.Errorf("it is no recorded call: %w", httpapi.Misread(err))
 	}
 	var d httpapi.DecisionAnswer
 	req := httpapi.DecisionRequest{Agent: call.Agent, Session: call.Session, CallID: call.CallID, Tool: call.Tool, Arguments: call.Arguments, Context: call.Context}
-	if err := c.ask(ctx, http.MethodPost, "/v1/decisions", nil, req, &d); err != nil {
+	if err := c.ask(ctx, http.MethodPost, "/v1/decisions", waitFor(wait), req, &d); err != nil {
 		return err
 	}
 	t.Calls++
@@ -149,6 +156,14 @@ func (a *app) decideOne(ctx context.Context, c *client, line []byte, t *totals) 
 	}
 	t.Outcomes++
 	return nil
+}
+
+// waitFor is the parameter that has a server wait, or none.
+func waitFor(d time.Duration) url.Values {
+	if d == 0 {
+		return nil
+	}
+	return values("wait", d.String())
 }
 
 func (a *app) showDecision(call *recordedCall, d *httpapi.DecisionAnswer) error {

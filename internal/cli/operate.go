@@ -131,6 +131,12 @@ func (a *app) showStatus(st *httpapi.BoundaryAnswer) {
 		add("listener", "%s %s (%s)", l.Boundary, l.Address, who)
 		add("", "covers %s", l.Covers)
 	}
+	if n := st.Process.Announcing; n != nil {
+		add("announced", "%d approvals; %d attempts failed; %d wait", n.Delivered, n.Failed, n.Waiting)
+		if n.LastError != "" {
+			add("", "last error: %s", n.LastError)
+		}
+	}
 	n := st.Counts
 	add("decisions", "%d ALLOW, %d DENY, %d ESCALATE; %d outcomes", n.Allow, n.Deny, n.Escalate, n.Outcomes)
 	add("waiting", "%d approvals pending, %d sessions open", n.ApprovalsPending, n.SessionsOpen)

@@ -22,6 +22,7 @@ import (
 
 	"github.com/helm-ai-kernel/helm-ai-kernel/access"
 	"github.com/helm-ai-kernel/helm-ai-kernel/boundary/httpapi"
+	"github.com/helm-ai-kernel/helm-ai-kernel/internal/announce"
 	"github.com/helm-ai-kernel/helm-ai-kernel/kernel"
 	"github.com/helm-ai-kernel/helm-ai-kernel/ledger"
 	"github.com/helm-ai-kernel/helm-ai-kernel/ledger/sqlite"
@@ -49,6 +50,7 @@ type serveConfig struct {
 	listen       string
 	hosts        []string
 	agentRate    float64
+	announce     announceConfig
 	log          *slog.Logger
 }
 
@@ -68,7 +70,10 @@ its verdict or rule is another, the receipt says so, and "boundary status" and /
 
 On a loopback listener agents need no token until one is made for an agent
 ("tokens add"); the receipt then says "principal: none". On any other address
-serve refuses to start without agents' tokens.`,
+serve refuses to start without agents' tokens.
+
+--approval-webhook and --approval-command tell of every call that waits for an answer, and
+never of its arguments unless --approval-arguments is set.`,
 		Args: exactly(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if c.policy == "" {
@@ -92,6 +97,7 @@ serve refuses to start without agents' tokens.`,
 	f.StringVar(&c.listen, "listen", defaultListen, "address to listen on")
 	c.home.flags(cmd)
 	f.StringSliceVar(&c.hosts, "host", nil, "a name under which clients may reach this server, beside its address")
+	c.announce.flags(cmd)
 	f.Float64Var(&c.agentRate, "agent-rate", 0, "decisions a second that one agent may ask for; 0: no limit")
 	return cmd
 }
@@ -101,13 +107,14 @@ type server struct {
 	serveConfig
 	address string // http://HOST:PORT
 
-	log    *ledger.Log
-	store  *sqlite.Store
-	kernel *kernel.Kernel
-	api    *httpapi.Server
-	http   *http.Server
-	ln     net.Listener
-	began  time.Time
+	log       *ledger.Log
+	store     *sqlite.Store
+	kernel    *kernel.Kernel
+	api       *httpapi.Server
+	announcer *announce.Announcer // or nil
+	http      *http.Server
+	ln        net.Listener
+	began     time.Time
 
 	mu          sync.Mutex // guards the rest
 	policyStamp string
@@ -171,6 +178,9 @@ func (s *server) start(ctx context.Context) error {
 	}
 	operator, err := readToken(c.home.operatorToken())
 	if err != nil {
+		return err
+	}
+	if s.announcer, err = s.newAnnouncer(); err != nil {
 		return err
 	}
 	metrics, observe := newMetrics(s)
@@ -242,6 +252,14 @@ func (s *server) run(ctx context.Context) error {
 	work, stop := context.WithCancel(ctx)
 	defer stop()
 	go s.watch(work)
+	announced := make(chan struct{})
+	go func() {
+		defer close(announced)
+		if s.announcer != nil {
+			s.announcer.Run(work)
+		}
+	}()
+	defer func() { stop(); <-announced }() // it reads the log
 
 	var err error
 	select {
@@ -376,6 +394,7 @@ func (s *server) process(tokens *access.Tokens, local bool) (httpapi.Process, er
 	if s.policyErr != nil {
 		p.PolicyError = s.policyErr.Error()
 	}
+	p.Announcing = s.announcing()
 	if p.ShadowFile = s.shadowPolicy; s.shadowErr != nil {
 		p.ShadowError = s.shadowErr.Error()
 	}
