@@ -32,7 +32,7 @@ type surveyed struct {
 
 // A controlSurveyed is a control with what a pack shows of its rules.
 type controlSurveyed struct {
-	Control string   `json:"control"`
+	Control string      `json:"control"`
 	Rules   []*surveyed `json:"rules"`
 }
 
