@@ -60,7 +60,7 @@ func embedded(ip netip.Addr) (netip.Addr, bool) {
 	b := ip.As16()
 	at := func(i int) (netip.Addr, bool) { return netip.AddrFrom4([4]byte(b[i : i+4])), true }
 	switch {
-	case within(nat64, ip), within(compatible, ip):
+	case within(nat64, ip), within(compatible, ip), within(translated, ip):
 		return at(12)
 	case within(sixToFour, ip):
 		return at(2)
@@ -74,10 +74,11 @@ func embedded(ip netip.Addr) (netip.Addr, bool) {
 }
 
 var (
-	nat64      = prefixes("64:ff9b::/96") // RFC 6052
-	compatible = prefixes("::/96")        // RFC 4291 section 2.5.5.1
-	sixToFour  = prefixes("2002::/16")    // RFC 3056
-	teredo     = prefixes("2001::/32")    // RFC 4380
+	nat64      = prefixes("64:ff9b::/96")    // RFC 6052
+	compatible = prefixes("::/96")           // RFC 4291 section 2.5.5.1
+	translated = prefixes("::ffff:0:0:0/96") // RFC 2765 section 2.1
+	sixToFour  = prefixes("2002::/16")       // RFC 3056
+	teredo     = prefixes("2001::/32")       // RFC 4380
 )
 
 // oddAddress reads a host whose last label is a number, which by the URL standard

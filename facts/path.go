@@ -86,7 +86,34 @@ func checkPath(s string) string {
 			return "some programs decode a percent-encoding in the path"
 		}
 	}
+	for name := range strings.SplitSeq(s, "/") {
+		if why := checkName(name); why != "" {
+			return why
+		}
+	}
 	return ""
+}
+
+// checkName says why a component of a path is another file's name to Windows, or returns
+// "": .env. and .env::$DATA are .env there, and ENV~1 may be.
+func checkName(s string) string {
+	switch {
+	case s == "" || s == "." || s == "..":
+	case s[len(s)-1] == '.' || s[len(s)-1] == ' ':
+		return "Windows leaves out a dot or a blank at the end of a name"
+	case strings.Contains(s, ":$"):
+		return "the path names a stream of a file to Windows"
+	case shortName(s):
+		return "the path has the form of a short name of Windows, which is another file's"
+	}
+	return ""
+}
+
+// shortName reports whether a name has the form that Windows gives to long ones: PROGRA~1.
+func shortName(s string) bool {
+	base, extension, _ := strings.Cut(s, ".")
+	name, digits, ok := strings.Cut(base, "~")
+	return ok && name != "" && len(base) <= 8 && len(extension) <= 3 && digits != "" && strings.Trim(digits, "0123456789") == ""
 }
 
 func isLetter(c byte) bool { return 'a' <= c|0x20 && c|0x20 <= 'z' }
