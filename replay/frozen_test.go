@@ -15,19 +15,30 @@ import (
 	"github.com/helm-ai-kernel/helm-ai-kernel/verify"
 )
 
-var freeze = flag.Bool("freeze", false, "write a new frozen pack, testdata/NAME.tar of the first argument, and its answers")
+var freeze = flag.Bool("freeze", false, "write a new frozen pack: -args SCENARIO NAME writes testdata/NAME.tar and its answers")
+
+// scenarios are what frozen packs are made of.
+var scenarios = map[string]func(t *testing.T) *site{
+	"everything": func(t *testing.T) *site { s := newSite(t); s.everything(); return s },
+	"budgets":    spending,
+	"facts":      reading,
+	"signed":     signing,
+}
 
 // TestFrozen holds every frozen pack to its frozen answers. They never change: a policy
 // format means the same for ever, and a change that is meant is another format.
 func TestFrozen(t *testing.T) {
 	if *freeze {
-		s := newSite(t)
-		s.everything()
+		make := scenarios[flag.Arg(0)]
+		if make == nil || flag.NArg() != 2 {
+			t.Fatalf("-args SCENARIO NAME: the scenario %q is not known, or there is no name", flag.Arg(0))
+		}
+		s := make(t)
 		var b bytes.Buffer
 		if err := s.k.Export(t.Context(), &b, kernel.Export{Query: receipt.Query{All: true}, Options: pack.Options{Dir: t.TempDir()}}); err != nil {
 			t.Fatal(err)
 		}
-		name := filepath.Join("testdata", flag.Arg(0)+".tar")
+		name := filepath.Join("testdata", flag.Arg(1)+".tar")
 		if _, err := os.Stat(name); err == nil {
 			t.Fatalf("%s is there: what is frozen is not written again", name)
 		}

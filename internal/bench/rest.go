@@ -15,7 +15,9 @@ import (
 	"github.com/helm-ai-kernel/helm-ai-kernel/pack"
 	"github.com/helm-ai-kernel/helm-ai-kernel/policy"
 	"github.com/helm-ai-kernel/helm-ai-kernel/receipt"
+	"github.com/helm-ai-kernel/helm-ai-kernel/replay"
 	"github.com/helm-ai-kernel/helm-ai-kernel/strictjson"
+	"github.com/helm-ai-kernel/helm-ai-kernel/verify"
 	"github.com/helm-ai-kernel/helm-ai-kernel/verify/verifycmd"
 )
 
@@ -93,6 +95,38 @@ func packs(ctx context.Context, dir string) error {
 		return err
 	}
 	v.row("helm-verify, signed entries", ">= 20000/s or 0.61, aim 28000", v.enough())
+	return replayed(file)
+}
+
+// replayed makes a pack's decisions again, which was verified.
+func replayed(file string) error {
+	f, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	p, err := pack.Open(f, st.Size())
+	if err != nil {
+		return err
+	}
+	rep, err := verify.Pack(f, st.Size(), verify.Options{Each: verifycmd.Parallel})
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	totals, err := replay.Run(p, rep.Entries, nil, func(*replay.Decision) error { return nil })
+	if err != nil {
+		return err
+	}
+	if totals.Differ > 0 || totals.CannotTell > 0 {
+		return fmt.Errorf("replay: %+v", totals)
+	}
+	rate := float64(totals.Agree) / time.Since(began).Seconds()
+	row("replay, decisions made again, one processor", fmt.Sprintf("%.0f/s", rate), ">= 20000/s", rate >= 20_000)
 	return nil
 }
 
