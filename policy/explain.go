@@ -24,7 +24,18 @@ import (
 type Explanation struct {
 	Result  Result      `json:"result"`
 	Rules   []Explained `json:"rules"`   // by id; none where the arguments do not fit the tool's declaration
+	Budgets []Taken     `json:"budgets"` // what the call takes of budgets; none of a DENY
 	Changes []Change    `json:"changes"` // single changes that would give a milder verdict, at most one for each argument
+}
+
+// A Taken is what a call takes of a budget. What is used of it so far, the server knows.
+type Taken struct {
+	Budget  string       `json:"budget"`
+	Amount  string       `json:"amount"`
+	Limit   string       `json:"limit"`
+	Per     string       `json:"per"`
+	Window  string       `json:"window"`
+	Verdict helm.Verdict `json:"verdict"` // of a call that does not fit
 }
 
 // An Explained is what one rule made of the call.
@@ -64,6 +75,9 @@ func (p *Policy) Explain(in Input) Explanation {
 		for i := range p.rules {
 			x.Rules = append(x.Rules, explain(&p.rules[i], conditions, a))
 		}
+	}
+	for _, u := range x.Result.Budgets {
+		x.Budgets = append(x.Budgets, Taken{u.ID, u.Amount.String(), u.Limit.String(), u.Per, window(u.Window), u.Verdict})
 	}
 	if rank(x.Result.Verdict) > rank(helm.Allow) {
 		x.Changes = p.milder(in, x.Result.Verdict, conditions)

@@ -91,6 +91,9 @@ func (a *app) showExplanation(file string, x policy.Explanation) error {
 			a.printf("           %s = %s\n", safeText(read.Expr), safeText(read.Value))
 		}
 	}
+	for _, b := range x.Budgets {
+		a.printf("%s\n", safeText(fmt.Sprintf("budget:%s: it takes %s of %s per %s in %s; %s where that is too much", b.Budget, b.Amount, b.Limit, b.Per, b.Window, b.Verdict)))
+	}
 	if len(x.Changes) > 0 {
 		a.printf("\nIt would be milder with another value of one argument:\n")
 	}
