@@ -1,11 +1,16 @@
 package receipt_test
 
 import (
+	"bytes"
+	"crypto/ed25519"
 	"os"
 	"strings"
 	"testing"
 
+	"golang.org/x/crypto/ssh"
+
 	"github.com/helm-ai-kernel/helm-ai-kernel/receipt"
+	"github.com/helm-ai-kernel/helm-ai-kernel/sshsig/sshsign"
 )
 
 // TestSpecExamples holds the examples of spec/receipt.md and spec/log.md, each between
@@ -27,12 +32,19 @@ func TestSpecExamples(t *testing.T) {
 	}
 	l.key = oldKey
 	proof := l.proof(5, 7)
+	asked := l.entry("decision-escalate")
+	ana := must(ssh.NewSignerFromKey(ed25519.NewKeyFromSeed(bytes.Repeat([]byte("a"), 32))))
+	text := receipt.ApprovalText(receipt.AnswerApprove, l.origin, receipt.StatementHash(asked.bytes), asked.statement.Subject.SHA256,
+		asked.statement.Body.(*receipt.Decision).Escalation.Expires, "ana@corp.example")
 	examples := map[string]map[string]string{
 		"../spec/receipt.md": {
 			"statement":  wrap(string(e.bytes)),
 			"fields":     string(receipt.FieldsFile(&e.payload.secret, e.payload.lines)),
 			"lines":      lines.String(),
 			"leaf":       string(e.leaf),
+			"approval":   string(text),
+			"signature":  must(sshsign.Sign(receipt.ApprovalNamespace, text, ana)),
+			"signer":     `ana@corp.example namespaces="` + receipt.ApprovalNamespace + `" ` + string(ssh.MarshalAuthorizedKey(ana.PublicKey())),
 			"disclosure": wrap(string(must(d.Marshal()))),
 		},
 		"../spec/log.md": {
