@@ -59,7 +59,8 @@ func (a *app) client(auth bool) (*client, error) {
 		return nil, err
 	}
 	c := &client{base: base, http: &http.Client{Transport: &http.Transport{
-		DialContext: (&net.Dialer{Timeout: 5 * time.Second}).DialContext, MaxIdleConnsPerHost: 256, ResponseHeaderTimeout: 15 * time.Minute}}}
+		DialContext: (&net.Dialer{Timeout: 5 * time.Second}).DialContext, MaxIdleConnsPerHost: 256, ResponseHeaderTimeout: 15 * time.Minute},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}} // who answers is who was asked
 	switch {
 	case a.token != "":
 		c.token, err = readToken(a.token)
