@@ -158,8 +158,14 @@ func (a *Announcer) announce(ctx context.Context, id string) {
 	a.note(func(c *Counts) { c.Waiting++ })
 	defer a.note(func(c *Counts) { c.Waiting-- })
 	w, err := a.Kernel.Approval(ctx, id)
-	if err != nil {
-		return // it is gone, or the kernel is
+	for err != nil { // the store's moment of weakness; Run ends ctx when the approval needs no answer
+		a.failed(id, err)
+		select {
+		case <-time.After(firstRetry):
+		case <-ctx.Done():
+			return
+		}
+		w, err = a.Kernel.Approval(ctx, id)
 	}
 	body, err := a.message(w)
 	if err != nil {
