@@ -79,3 +79,9 @@ release:
 
 clean:
 	rm -rf bin dist cover.out evidence-pack.tar
+
+# The real Claude Code, from npm, against the hook: needs Node on linux-x64, about 250 MB for a moment.
+.PHONY: test-hosts
+test-hosts:
+	d=$$(mktemp -d) && trap 'rm -rf "$$d"' EXIT && npm install --silent --no-audit --no-fund --prefix "$$d" @anthropic-ai/claude-code@2.1.197 && \
+	HELM_TEST_HOSTS="$$d" go test ./internal/hosttest -v -count=1
