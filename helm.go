@@ -107,6 +107,7 @@ const (
 	Conflict         Code = "CONFLICT"           // the thing is no longer in a state that allows this
 	MethodNotAllowed Code = "METHOD_NOT_ALLOWED" // the path exists, the method does not
 	DiskFull         Code = "DISK_FULL"          // the disk was full: nothing is allowed until a restart
+	ToolChanged      Code = "TOOL_CHANGED"       // the tool's definition is another than the one that was pinned
 )
 
 var reserved = map[Code]bool{
@@ -114,7 +115,7 @@ var reserved = map[Code]bool{
 	ArgumentsInvalid: true, Approved: true, ApprovalRefused: true, ApprovalsFull: true, NoApprover: true, Frozen: true,
 	CallAlreadyDone: true, CallIDReused: true, BudgetExhausted: true, NotRecorded: true, Overloaded: true,
 	RateLimited: true, KernelStopped: true, BadRequest: true, TooLarge: true, Unauthenticated: true,
-	Forbidden: true, NotFound: true, Conflict: true, MethodNotAllowed: true, DiskFull: true,
+	Forbidden: true, NotFound: true, Conflict: true, MethodNotAllowed: true, DiskFull: true, ToolChanged: true,
 }
 
 // Reserved reports whether c is one of the kernel's own codes, which a policy's

@@ -21,6 +21,7 @@ type Answer struct {
 	Approve             bool
 	Approver, Signature string // SSH signature of receipt.ApprovalText; both "": an operator answers, Principal
 	Principal, Boundary string // who handed it in
+	Client              bool   // it is the asking client's user, as the client says
 }
 
 // Answer records an answer to an ESCALATE.
@@ -60,6 +61,9 @@ func (k *Kernel) Answer(ctx context.Context, ans Answer) (Recorded, error) {
 		if ans.Signature != "" {
 			b.Grade, b.Approver, b.Signature = receipt.GradeSSH, ans.Approver, ans.Signature
 			err = k.maySign(v, a, d, b, receipt.StatementHash(e.Statement))
+		} else if ans.Client {
+			b.Grade = receipt.GradeClient
+			err = maySay(a, d, &ans)
 		} else if ans.Approve {
 			err = mayApprove(a, d, ans.Principal)
 		}
@@ -81,6 +85,17 @@ func mayApprove(a *ledger.Approval, d *receipt.Decision, principal string) error
 	}
 	if d.Principal == principal {
 		return refuse(helm.Forbidden, "%s asked for this call and cannot approve it", principal)
+	}
+	return nil
+}
+
+// maySay returns an error unless the client that asked may say what its user answers.
+func maySay(a *ledger.Approval, d *receipt.Decision, ans *Answer) error {
+	if !slices.ContainsFunc(a.Requires, func(r receipt.Requirement) bool { return r.Client }) {
+		return refuse(helm.Forbidden, "rule %s does not take the answer of the client's user: its approvers have no grade = \"client\"", a.Requires[0].Rule)
+	}
+	if d.Principal != ans.Principal || d.Boundary != ans.Boundary {
+		return refuse(helm.Forbidden, "%s at %s asked for this call, and only they say what their user answers", d.Principal, d.Boundary)
 	}
 	return nil
 }
@@ -136,7 +151,7 @@ func requirements(p *policy.Policy, in *input, a *ledger.Approval) (out []receip
 
 // stillApproved verifies the answers of an approval once more, against what the active
 // policy asks for: no row that somebody wrote into the store allows a call.
-func (k *Kernel) stillApproved(v *ledger.View, a *ledger.Approval, e *ledger.Entry, input receipt.Hash, requires []receipt.Requirement) error {
+func (k *Kernel) stillApproved(v *ledger.View, a *ledger.Approval, e *ledger.Entry, escalation *receipt.Decision, input receipt.Hash, requires []receipt.Requirement) error {
 	given := &ledger.Approval{Requires: requires}
 	for _, ans := range a.Answers {
 		_, st, err := v.Statement(ans.Index)
@@ -151,6 +166,9 @@ func (k *Kernel) stillApproved(v *ledger.View, a *ledger.Approval, e *ledger.Ent
 			if err := signedBy(k.log.Origin(), receipt.StatementHash(e.Statement), b, given.Fingerprint(b.Approver)); err != nil {
 				return refuse(helm.NotRecorded, "entry %d does not approve the call of entry %d: %w", ans.Index, e.Index, err)
 			}
+		}
+		if d := escalation; b.Grade == receipt.GradeClient && (b.Principal != d.Principal || b.Boundary != d.Boundary) {
+			return refuse(helm.NotRecorded, "entry %d does not approve the call of entry %d: another asked for that call", ans.Index, e.Index)
 		}
 		given.Answers = append(given.Answers, ledger.Answer{Index: ans.Index, Answer: b.Answer, Grade: b.Grade, Approver: b.Approver})
 	}

@@ -33,6 +33,20 @@ type Decision struct {
 type PendingApproval struct {
 	ID      string
 	Expires time.Time
+	Grade   string // the lowest that answers all of it: receipt.GradeClient, GradeOperator or GradeSSH
+}
+
+func waitsFor(id string, expires time.Time, requires []receipt.Requirement) *PendingApproval {
+	p := &PendingApproval{id, expires, receipt.GradeClient}
+	for _, r := range requires {
+		switch {
+		case r.Count > 0:
+			p.Grade = receipt.GradeSSH
+		case !r.Client && p.Grade == receipt.GradeClient:
+			p.Grade = receipt.GradeOperator
+		}
+	}
+	return p
 }
 
 // input is a call that was validated, and what it commits to.
@@ -105,7 +119,7 @@ func (k *Kernel) record(ctx context.Context, in *input, evaluated evaluation) (R
 func answer(rec Recorded, b *receipt.Decision, opening receipt.Secret, pending *PendingApproval) *Decision {
 	d := &Decision{Recorded: rec, Verdict: b.Verdict, Rule: b.Rule, Reason: b.Reason, Enforced: b.Enforced, Opening: opening, Approval: pending}
 	if b.Escalation != nil {
-		d.Approval = &PendingApproval{ID: rec.ID, Expires: b.Escalation.Expires}
+		d.Approval = waitsFor(rec.ID, b.Escalation.Expires, b.Escalation.Requires)
 	}
 	return d
 }
@@ -118,7 +132,7 @@ func (k *Kernel) repeated(ctx context.Context, rec Recorded) (*Decision, error) 
 	}
 	b := st.Body.(*receipt.Decision)
 	var opening receipt.Secret
-	var pending *PendingApproval
+	var waits *PendingApproval
 	err = k.log.View(ctx, func(v *ledger.View) error {
 		p, err := v.Payload(rec.Index)
 		if err != nil {
@@ -132,14 +146,14 @@ func (k *Kernel) repeated(ctx context.Context, rec Recorded) (*Decision, error) 
 			if err != nil {
 				return err
 			}
-			pending = &PendingApproval{ID: a.ID, Expires: a.Expires}
+			waits = waitsFor(a.ID, a.Expires, a.Requires)
 		}
 		return nil
 	})
 	if err != nil {
 		return nil, coded(err)
 	}
-	return answer(rec, b, opening, pending), nil
+	return answer(rec, b, opening, waits), nil
 }
 
 // read validates a call. What it refuses leaves no receipt.
@@ -248,6 +262,12 @@ func (k *Kernel) decide(v *ledger.View, in *input, ev evaluation) (*decided, *ui
 		if d.body.Rule == ruleCallID {
 			return d, nil, nil
 		}
+	}
+	if c, err := k.control(v); err != nil {
+		return nil, nil, err
+	} else if changed, _ := c.pins.Changed(in.Tool, in.context); changed {
+		d.deny(receipt.RuleTools, helm.ToolChanged, fmt.Sprintf("the definition of %s is another than the one that was pinned: an operator accepts it with `helm-ai-kernel mcp tools accept %s`", in.Tool, in.Tool))
+		return d, nil, nil
 	}
 	matched := ev.result.Matched
 	if d.body.Verdict == helm.Allow {
@@ -382,7 +402,7 @@ func (k *Kernel) escalate(v *ledger.View, in *input, active *policy.Policy, matc
 		return err
 	}
 	if a.State == ledger.ApprovalApproved {
-		if err := k.stillApproved(v, a, e, receipt.Commit(&p.Secret, in.lines), requirements(active, in, a)); err != nil {
+		if err := k.stillApproved(v, a, e, st.Body.(*receipt.Decision), receipt.Commit(&p.Secret, in.lines), requirements(active, in, a)); err != nil {
 			return err
 		}
 	}
@@ -398,7 +418,7 @@ func (k *Kernel) escalate(v *ledger.View, in *input, active *policy.Policy, matc
 		d.body.Verdict = helm.Deny
 		d.body.Reason = helm.Reason{Code: helm.ApprovalRefused, Message: fmt.Sprintf("the escalation of entry %d was refused", a.Escalation)}
 	default:
-		d.pending = &PendingApproval{ID: a.ID, Expires: a.Expires}
+		d.pending = waitsFor(a.ID, a.Expires, a.Requires)
 	}
 	return nil
 }

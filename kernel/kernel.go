@@ -51,6 +51,7 @@ type Kernel struct {
 	shadow atomic.Pointer[shadow]        // or nil
 
 	awaiting awaiting
+	read     atomic.Pointer[control] // the control stream as far as it was read, or nil
 
 	mu       sync.Mutex
 	compiled map[receipt.Hash]*policy.Policy // guarded by mu
@@ -220,14 +221,6 @@ func (k *Kernel) freeze(ctx context.Context, on bool, reason string, body receip
 			return nil, refuse(helm.Conflict, "the boundary is not frozen")
 		}
 		return &ledger.Draft{Subject: k.log.GenesisSubject(), Body: body}, nil
-	})
-}
-
-// Boundary records the start or stop of a way by which agents reach the kernel.
-func (k *Kernel) Boundary(ctx context.Context, principal, boundary, event, covers string) (Recorded, error) {
-	return k.insist(ctx, nil, func(*ledger.View) (*ledger.Draft, error) {
-		return &ledger.Draft{Subject: k.log.GenesisSubject(),
-			Body: &receipt.Boundary{Principal: principal, Boundary: boundary, Event: event, Covers: covers}}, nil
 	})
 }
 

@@ -172,7 +172,7 @@ func (s *state) foldDecision(e *Entry, st *receipt.Statement, b *receipt.Decisio
 // may be made again.
 func remembered(c helm.Code) bool {
 	switch c {
-	case helm.Frozen, helm.DiskFull, helm.CallIDReused, helm.CallAlreadyDone, helm.BudgetExhausted, helm.ApprovalsFull:
+	case helm.Frozen, helm.DiskFull, helm.CallIDReused, helm.CallAlreadyDone, helm.BudgetExhausted, helm.ApprovalsFull, helm.ToolChanged:
 		return false
 	}
 	return true

@@ -234,24 +234,27 @@ func (a *Approval) Fingerprint(approver string) string {
 	return ""
 }
 
-// Answered reports whether the approver approved by a key of his, or, with the
-// grade of an operator, whether any operator did.
+// Answered reports whether the approver approved by a key of his, or, with another
+// grade, whether anybody of that grade did.
 func (a *Approval) Answered(grade, approver string) bool {
 	return slices.ContainsFunc(a.Answers, func(ans Answer) bool {
-		return ans.Answer == receipt.AnswerApprove && ans.Grade == grade && (ans.Approver == approver || grade == receipt.GradeOperator)
+		return ans.Answer == receipt.AnswerApprove && ans.Grade == grade && (ans.Approver == approver || grade != receipt.GradeSSH)
 	})
 }
 
 // Given is how many of the answers that the requirement asks for are there.
 func (a *Approval) Given(r *receipt.Requirement) uint64 {
-	return r.Given(a.signed, a.Answered(receipt.GradeOperator, ""))
+	return r.Given(a.approved())
 }
 
-func (a *Approval) signed(name string) bool { return a.Answered(receipt.GradeSSH, name) }
+func (a *Approval) approved() receipt.Approved {
+	return receipt.Approved{Signed: func(name string) bool { return a.Answered(receipt.GradeSSH, name) },
+		Operator: a.Answered(receipt.GradeOperator, ""), Client: a.Answered(receipt.GradeClient, "")}
+}
 
 // Satisfied reports whether every requirement has what it asks for.
 func (a *Approval) Satisfied() bool {
-	return receipt.Satisfied(a.Requires, a.signed, a.Answered(receipt.GradeOperator, ""))
+	return receipt.Satisfied(a.Requires, a.approved())
 }
 
 // Live reports whether the approval can still decide something at that time.

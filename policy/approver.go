@@ -37,6 +37,7 @@ type asks struct {
 	expires      time.Duration
 	anyOf, allOf []string // names and groups; both nil: an operator answers
 	count        int64    // of anyOf
+	client       bool     // the user of the client that asks may answer, as an operator may
 }
 
 // Approvers are all that the policy names, by name.
@@ -48,7 +49,7 @@ func (p *Policy) Approvers() []Approver { return slices.Clone(p.approvers) }
 func (p *Policy) Requirements(rule, agent, principal string) ([]receipt.Requirement, bool) {
 	a := p.asks[rule]
 	if a == nil || a.anyOf == nil && a.allOf == nil { // an operator answers
-		return []receipt.Requirement{{Rule: rule}}, true
+		return []receipt.Requirement{{Rule: rule, Client: a != nil && a.client}}, true
 	}
 	out := p.requirements(rule, a, func(one Approver) bool { return !one.Asks(agent, principal) })
 	return out, !slices.ContainsFunc(out, func(r receipt.Requirement) bool { return r.Count > uint64(len(r.Keys)) })
@@ -160,7 +161,7 @@ func (t table) approvers(verdict helm.Verdict) *asks {
 	if verdict != helm.Escalate {
 		t.s.key(a.path, "", "approvers belong to a rule whose verdict is ESCALATE")
 	}
-	a.only("expires", "any_of", "all_of", "count")
+	a.only("expires", "any_of", "all_of", "count", "grade")
 	out.anyOf, out.allOf = a.entries("any_of"), a.entries("all_of")
 	if v, there := a.m["count"]; there {
 		if out.count, ok = v.(int64); !ok || out.count < 1 {
@@ -168,6 +169,16 @@ func (t table) approvers(verdict helm.Verdict) *asks {
 			out.count = 1
 		} else if _, there := a.m["any_of"]; !there {
 			a.s.key(a.path+".count", "", "count says how many of any_of must answer, and there is no any_of")
+		}
+	}
+	if _, there := a.m["grade"]; there {
+		switch grade := a.str("grade"); {
+		case grade != "client" && grade != "operator" && grade != "":
+			a.s.val(a.path+".grade", closest(grade, []string{"client", "operator"}), "grade is %q: it must be \"operator\" or \"client\", and any_of and all_of ask for signatures", grade)
+		case out.anyOf != nil || out.allOf != nil:
+			a.s.key(a.path+".grade", "", "any_of and all_of ask for signatures: no other grade can be asked for beside them")
+		default:
+			out.client = grade == "client"
 		}
 	}
 	if _, there := a.m["expires"]; !there {

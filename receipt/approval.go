@@ -17,25 +17,31 @@ func ApprovalText(answer, origin string, statement, input Hash, expires time.Tim
 		FormatTime(expires) + "\n" + approver + "\n")
 }
 
-// Given is how many of the answers that the requirement asks for are there: approvals by
-// the keys of those names, and whether an operator approved. A name has one key in an
-// escalation, so different names are different keys.
-func (r *Requirement) Given(signed func(name string) bool, operator bool) (n uint64) {
+// Approved is who approved an escalation. A name has one key in an escalation, so different
+// names are different keys.
+type Approved struct {
+	Signed   func(name string) bool // by the key of that name
+	Operator bool                   // by an operator's token
+	Client   bool                   // by the user of the client that asked
+}
+
+// Given is how many of the answers that the requirement asks for are there.
+func (r *Requirement) Given(by Approved) (n uint64) {
 	for _, k := range r.Keys {
-		if signed(k.Name) {
+		if by.Signed(k.Name) {
 			n++
 		}
 	}
-	if r.Count == 0 && operator {
+	if r.Count == 0 && (by.Operator || r.Client && by.Client) {
 		n++
 	}
 	return n
 }
 
 // Satisfied reports whether every requirement has what it asks for.
-func Satisfied(requires []Requirement, signed func(name string) bool, operator bool) bool {
+func Satisfied(requires []Requirement, by Approved) bool {
 	for i := range requires {
-		if r := &requires[i]; r.Given(signed, operator) < max(r.Count, 1) {
+		if r := &requires[i]; r.Given(by) < max(r.Count, 1) {
 			return false
 		}
 	}

@@ -116,6 +116,8 @@ type Requirement struct {
 	Rule  string
 	Count uint64
 	Keys  []ApproverKey // in byte order of their fingerprints
+
+	Client bool // with a Count of 0: the user of the client that asked may answer too
 }
 
 // An ApproverKey is a key that may answer, by SSH fingerprint ("SHA256:...").
@@ -159,21 +161,37 @@ const (
 
 	GradeOperator = "operator-token" // an operator's token, nothing signed by a person
 	GradeSSH      = "ssh-signature"
+	GradeClient   = "client-user" // what the asking client says that its user answered
 )
 
-// Boundary is the start or stop of a way by which agents reach the kernel.
-// Subject: the genesis statement.
+// Boundary is what is said of a way by which agents reach the kernel: that it starts or
+// stops, what came of trying it, or which tools are behind it. Subject: the genesis statement.
 type Boundary struct {
 	Principal string
 	Boundary  string
-	Event     string // BoundaryStart or BoundaryStop
-	Covers    string // what it covers, for people
+	Event     string
+	Covers    string // what it covers, or what was found, for people
+	Tools     []Tool // of the events of tools, in byte order of their names
+}
+
+// A Tool is a tool by its full name and the SHA-256 of its definition.
+type Tool struct {
+	Name   string
+	SHA256 Hash
 }
 
 // The events of a boundary.
 const (
 	BoundaryStart = "start"
 	BoundaryStop  = "stop"
+	BoundaryCheck = "check" // it was tried
+
+	ToolsPinned   = "tools-pinned"   // the first list of a server
+	ToolsAdded    = "tools-added"    // to a list that was pinned: pinned too
+	ToolsChanged  = "tools-changed"  // another definition than the pinned one, which stays
+	ToolsVanished = "tools-vanished" // not listed any more; what was pinned stays
+	ToolsReturned = "tools-returned" // listed again as pinned
+	ToolsAccepted = "tools-accepted" // an operator pinned another definition
 )
 
 // Freeze denies everything from here on. Subject: the genesis statement.
@@ -351,7 +369,18 @@ func (e *Escalation) describe(c *codec) {
 						c.nameMember("fingerprint", &k.Fingerprint)
 					})
 				})
+				if c.optional("client", r.Client) {
+					if r.Client = true; c.err == nil {
+						c.boolean(&r.Client)
+					}
+					if c.err == nil && !r.Client {
+						c.fail("client is false: it is left out then")
+					}
+				}
 			})
+			if c.err == nil && r.Client && r.Count > 0 {
+				c.fail("a requirement asks for keys and for the client's user")
+			}
 			if c.err == nil && r.Count > uint64(len(r.Keys)) {
 				c.fail("a requirement asks for %d of %d keys", r.Count, len(r.Keys))
 			}
@@ -423,7 +452,7 @@ func (b *Approval) describe(c *codec) {
 	c.name("input")
 	c.base64(b.Input[:])
 	c.oneOf("answer", &b.Answer, AnswerApprove, AnswerRefuse)
-	c.oneOf("grade", &b.Grade, GradeOperator, GradeSSH)
+	c.oneOf("grade", &b.Grade, GradeOperator, GradeSSH, GradeClient)
 	c.nameMember("principal", &b.Principal)
 	c.nameMember("boundary", &b.Boundary)
 	c.nameMember("approver", &b.Approver)
@@ -440,9 +469,23 @@ func (b *Approval) describe(c *codec) {
 func (b *Boundary) describe(c *codec) {
 	c.nameMember("principal", &b.Principal)
 	c.nameMember("boundary", &b.Boundary)
-	c.oneOf("event", &b.Event, BoundaryStart, BoundaryStop)
+	c.oneOf("event", &b.Event, BoundaryStart, BoundaryStop, BoundaryCheck,
+		ToolsPinned, ToolsAdded, ToolsChanged, ToolsVanished, ToolsReturned, ToolsAccepted)
 	c.name("covers")
 	c.text(&b.Covers, MaxReasonBytes)
+	if c.optional("tools", len(b.Tools) > 0) {
+		list(c, &b.Tools, MaxTools, func(t *Tool) {
+			c.object(func() {
+				c.nameMember("name", &t.Name)
+				c.name("sha256")
+				c.hex(t.SHA256[:])
+			})
+		})
+		ascending(c, "names of tools", b.Tools, func(t Tool) string { return t.Name })
+	}
+	if c.err == nil && strings.HasPrefix(b.Event, "tools-") != (len(b.Tools) > 0) {
+		c.fail("the event %s has %d tools", b.Event, len(b.Tools))
+	}
 }
 
 func (b *Freeze) describe(c *codec) {

@@ -25,6 +25,7 @@ const (
 	MaxMatched        = 64   // matched rules that a decision lists
 	MaxBudgets        = 64
 	MaxRequirements   = 64
+	MaxTools          = 64
 	MaxKeys           = 64
 	MaxSignatureBytes = 4096 // of an approval
 )

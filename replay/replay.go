@@ -98,14 +98,15 @@ type replayer struct {
 	other    *policy.Policy
 	policies map[receipt.Hash]compiled
 
-	frozen    uint64                    // index of the freeze in force, or 0
-	activated uint64                    // index of the newest policy entry
+	frozen    uint64 // index of the freeze in force, or 0
+	activated uint64 // index of the newest policy entry
+	pins      receipt.Pins
 	sessions  map[receipt.Hash]*session // by stream id
 	budgets   budgets
 }
 
 func newReplayer(p *pack.Reader, other *policy.Policy) *replayer {
-	return &replayer{pack: p, other: other, policies: map[receipt.Hash]compiled{}, sessions: map[receipt.Hash]*session{},
+	return &replayer{pack: p, other: other, policies: map[receipt.Hash]compiled{}, sessions: map[receipt.Hash]*session{}, pins: receipt.Pins{},
 		budgets: budgets{streams: map[receipt.Hash]*run{}, counters: map[string]*budget.Counter{}}}
 }
 
@@ -144,6 +145,8 @@ func (r *replayer) entry(e *pack.Disclosed) *Decision {
 		r.frozen = st.Index
 	case *receipt.Unfreeze:
 		r.frozen = 0
+	case *receipt.Boundary:
+		r.pins.Take(b)
 	case *receipt.Outcome:
 		s.outcome(b)
 	case *receipt.Approval:
@@ -276,6 +279,9 @@ func (r *replayer) again(d *Decision, e *pack.Disclosed, b *receipt.Decision, s 
 		d.differ("no earlier call of the session has that call_id")
 		return
 	}
+	if r.changed(d, b, in.Context) {
+		return
+	}
 	if got.Verdict == helm.Allow {
 		spending, state, ok := r.spend(d, e.Statement, b, got.Budgets, nil)
 		if !ok {
@@ -295,6 +301,25 @@ func (r *replayer) again(d *Decision, e *pack.Disclosed, b *receipt.Decision, s 
 	if d.Recorded != *d.Replayed || b.Reason.Message != got.Reason.Message {
 		d.differ("%s (%s), and not %s (%s)", d.Replayed, got.Reason.Message, d.Recorded, b.Reason.Message)
 	}
+}
+
+// changed answers for a tool with another definition than the pinned one. It reports false
+// where the tool is as it was pinned, or nothing is known of it.
+func (r *replayer) changed(d *Decision, b *receipt.Decision, context strictjson.Value) bool {
+	changed, known := r.pins.Changed(b.Tool, context)
+	switch {
+	case !known:
+		d.cannotTell("the definition of the tool, which the boundary gave, is not disclosed")
+	case changed:
+		if d.Replayed = (&Said{helm.Deny, receipt.RuleTools, helm.ToolChanged}); d.Recorded != *d.Replayed {
+			d.differ("another definition of the tool was pinned")
+		}
+	case b.Rule == receipt.RuleTools:
+		d.differ("the tool's definition is not another than the one that was pinned")
+	default:
+		return false
+	}
+	return true
 }
 
 func matches(all []policy.Match) []receipt.Match {

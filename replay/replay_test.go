@@ -46,6 +46,16 @@ id = "pay-memo"
 verdict = "DENY"
 tools = ["pay.transfer"]
 when = "has(args.memo) && args.memo == 'bribe'"
+
+[[tool]]
+name = "pay.ask"
+args = {}
+
+[[rule]]
+id = "pay-ask"
+verdict = "ESCALATE"
+tools = ["pay.ask"]
+approvers = { grade = "client" }
 `
 
 // A site is a kernel that records decisions of every sort.
@@ -157,10 +167,41 @@ func (s *site) everything() *pack.Reader {
 	s.decide("c4", small, helm.Allow, helm.AllowedByRule)
 	s.activate(2, helm.Enforce)
 	s.decide("c2", large, helm.Escalate, "ESCALATED_BY_RULE") // the old one is void
+	ask := helm.Call{Agent: "a", Session: "s", Tool: "pay.ask", Arguments: []byte(`{}`), Principal: "none", Boundary: "test"}
+	asked := s.call(ask, helm.Escalate, "ESCALATED_BY_RULE")
+	if _, err := s.k.Answer(s.t.Context(), kernel.Answer{ID: asked.ID, Approve: true, Client: true, Principal: "none", Boundary: "test"}); err != nil {
+		s.t.Fatal(err)
+	}
+	s.call(ask, helm.Allow, helm.Approved)
+	s.list(1)
+	s.defined(1, helm.Allow, helm.AllowedByRule)
+	s.list(2)
+	s.defined(1, helm.Allow, helm.AllowedByRule)
+	s.defined(2, helm.Deny, helm.ToolChanged)
+	if _, err := s.k.Accept(s.t.Context(), "operator:test", "test", "pay", "transfer", receipt.Hash{2}); err != nil {
+		s.t.Fatal(err)
+	}
+	s.defined(1, helm.Deny, helm.ToolChanged)
+	s.defined(2, helm.Allow, helm.AllowedByRule)
 	s.activate(3, helm.Shadow)
 	s.decide("", large, helm.Escalate, "ESCALATED_BY_RULE")
 	s.decide("", small, helm.Allow, helm.AllowedByRule)
 	return s.pack()
+}
+
+// list tells the definition of the tool pay.transfer.
+func (s *site) list(definition byte) {
+	s.t.Helper()
+	if _, err := s.k.List(s.t.Context(), "none", "mcp.pay", "pay", []receipt.Tool{{Name: "transfer", SHA256: receipt.Hash{definition}}}); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// defined is a call of the tool with that definition.
+func (s *site) defined(definition byte, want helm.Verdict, code helm.Code) {
+	s.t.Helper()
+	s.call(helm.Call{Agent: "a", Session: "s", Tool: "pay.transfer", Arguments: []byte(`{"amount":5,"to":"x"}`),
+		Context: fmt.Appendf(nil, `{"definition":"%x"}`, receipt.Hash{definition}), Principal: "none", Boundary: "test"}, want, code)
 }
 
 func (s *site) pack() *pack.Reader { return s.asked(receipt.Query{All: true}) }
@@ -235,7 +276,7 @@ func TestEveryDecisionAgrees(t *testing.T) {
 		}
 		return nil
 	})
-	if err != nil || totals.Agree != 18 || totals.OtherEngine != 0 {
+	if err != nil || totals.Agree != 25 || totals.OtherEngine != 0 {
 		t.Errorf("%+v, %v", totals, err)
 	}
 }
@@ -254,7 +295,7 @@ func TestLies(t *testing.T) {
 		"reason": func(_ *receipt.Statement, b *receipt.Decision) bool { b.Reason.Code = "OTHER"; return true },
 		"message": func(_ *receipt.Statement, b *receipt.Decision) bool {
 			b.Reason.Message += "."
-			return b.Rule != "kernel:freeze" && b.Rule != "kernel:call_id" && b.Reason.Code != helm.Approved && b.Reason.Code != helm.ApprovalRefused
+			return b.Rule != "kernel:freeze" && b.Rule != "kernel:call_id" && b.Rule != receipt.RuleTools && b.Reason.Code != helm.Approved && b.Reason.Code != helm.ApprovalRefused
 		},
 		"mode": func(_ *receipt.Statement, b *receipt.Decision) bool {
 			b.Mode = map[helm.Mode]helm.Mode{helm.Enforce: helm.Shadow, helm.Shadow: helm.Enforce}[b.Mode]
@@ -304,6 +345,18 @@ func TestLies(t *testing.T) {
 			was := b.Rule == "kernel:call_id"
 			b.CallID, b.Verdict, b.Rule, b.Reason = "new", helm.Deny, "kernel:call_id", helm.Reason{Code: helm.CallIDReused}
 			return !was && b.Rule != "kernel:freeze"
+		},
+		"tool": func(_ *receipt.Statement, b *receipt.Decision) bool {
+			was := b.Rule == receipt.RuleTools
+			b.Verdict, b.Rule, b.Reason = helm.Deny, receipt.RuleTools, helm.Reason{Code: helm.ToolChanged}
+			return !was
+		},
+		"changed tool": func(_ *receipt.Statement, b *receipt.Decision) bool {
+			if b.Rule != receipt.RuleTools {
+				return false
+			}
+			b.Verdict, b.Rule, b.Reason = helm.Allow, "pay-small", helm.Reason{Code: helm.AllowedByRule, Message: "allowed by rule pay-small"}
+			return true
 		},
 		"call made again": func(_ *receipt.Statement, b *receipt.Decision) bool {
 			if b.Reason.Code != helm.CallAlreadyDone {
@@ -377,7 +430,7 @@ func TestHidden(t *testing.T) {
 				e.Disclosure = d
 			}
 			saved := *r
-			d := (&replayer{pack: saved.pack, policies: saved.policies, frozen: saved.frozen, activated: saved.activated, sessions: copySessions(saved.sessions), budgets: copyBudgets(saved.budgets)}).entry(&e)
+			d := (&replayer{pack: saved.pack, policies: saved.policies, pins: saved.pins, frozen: saved.frozen, activated: saved.activated, sessions: copySessions(saved.sessions), budgets: copyBudgets(saved.budgets)}).entry(&e)
 			count[d.Answer]++
 			if d.Answer == Differ {
 				t.Errorf("entry %d with line %d hidden differs: %s", i, hide, d.Why)
@@ -428,7 +481,7 @@ mode = "enforce"
 		}
 		return nil
 	})
-	if err != nil || totals.Differ != 15 || totals.CannotTell != 3 {
+	if err != nil || totals.Differ != 20 || totals.CannotTell != 5 {
 		t.Errorf("%+v, %v", totals, err)
 	}
 }

@@ -42,6 +42,7 @@ type approval struct {
 	answer    string   // or "" as long as it waits
 	signed    []string // who approved with a key
 	operator  bool     // an operator approved
+	client    bool     // the user of the client did
 }
 
 // A made is what a call was: a digest of tool, arguments and context, and whether all
@@ -98,10 +99,12 @@ func (s *session) answer(b *receipt.Approval) {
 			a.answer = b.Answer
 		case b.Grade == receipt.GradeOperator:
 			a.operator = true
+		case b.Grade == receipt.GradeClient:
+			a.client = true
 		default:
 			a.signed = append(a.signed, b.Approver)
 		}
-		if a.answer == "" && receipt.Satisfied(a.requires, func(name string) bool { return slices.Contains(a.signed, name) }, a.operator) {
+		if a.answer == "" && receipt.Satisfied(a.requires, receipt.Approved{Signed: func(name string) bool { return slices.Contains(a.signed, name) }, Operator: a.operator, Client: a.client}) {
 			a.answer = receipt.AnswerApprove
 		}
 	}
@@ -111,7 +114,7 @@ func (s *session) answer(b *receipt.Approval) {
 func (s *session) remember(r *replayer, e *pack.Disclosed, b *receipt.Decision, in policy.Input) {
 	m := madeOf(b.Tool, in)
 	switch b.Reason.Code {
-	case helm.Frozen, helm.DiskFull, helm.CallIDReused, helm.CallAlreadyDone, helm.BudgetExhausted, helm.ApprovalsFull: // the call may be made again
+	case helm.Frozen, helm.DiskFull, helm.CallIDReused, helm.CallAlreadyDone, helm.BudgetExhausted, helm.ApprovalsFull, helm.ToolChanged: // the call may be made again
 	default:
 		if b.CallID != "" {
 			key := b.Principal + " " + b.CallID
@@ -229,7 +232,7 @@ func (s *session) escalated(d *Decision, e *pack.Disclosed, b *receipt.Decision,
 }
 
 func sameRequirement(a, b receipt.Requirement) bool {
-	return a.Rule == b.Rule && a.Count == b.Count && slices.Equal(a.Keys, b.Keys)
+	return a.Rule == b.Rule && a.Count == b.Count && a.Client == b.Client && slices.Equal(a.Keys, b.Keys)
 }
 
 // waiting is the approval that decides about a call, or nil: one that was refused, or

@@ -19,7 +19,9 @@ type escalation struct {
 	expires                      time.Time
 	requires                     []receipt.Requirement
 
-	operator uint64    // index of an operator's approval, or 0
+	operator uint64 // index of an operator's approval, or 0
+	client   uint64 // index of an approval by the user of the client that asked, or 0
+	asker    asker
 	signed   []string  // names of those who signed an approval
 	unpinned string    // one of them whom the auditor's file does not name with that key, or ""
 	until    time.Time // the earliest expiry that an approval names
@@ -29,7 +31,7 @@ type escalation struct {
 
 func (c *chain) openEscalation(it *item, d *receipt.Decision) {
 	e := &escalation{id: it.hash, statement: it.digest, input: it.st.Subject.SHA256, policy: d.Policy.SHA256,
-		agent: d.Agent, session: d.Session, tool: d.Tool, expires: d.Escalation.Expires, until: d.Escalation.Expires, requires: d.Escalation.Requires}
+		agent: d.Agent, session: d.Session, tool: d.Tool, expires: d.Escalation.Expires, asker: asker{d.Principal, d.Boundary}, until: d.Escalation.Expires, requires: d.Escalation.Requires}
 	c.escalations[it.st.Index] = e
 	for c.asking += e.size(); c.asking > maxAsking; {
 		before := c.asking
@@ -71,7 +73,16 @@ func (e *escalation) asks(rule string) bool {
 
 // satisfied reports whether all are there who must answer.
 func (e *escalation) satisfied() bool {
-	return receipt.Satisfied(e.requires, func(name string) bool { return slices.Contains(e.signed, name) }, e.operator > 0)
+	return receipt.Satisfied(e.requires, receipt.Approved{Signed: func(name string) bool { return slices.Contains(e.signed, name) },
+		Operator: e.operator > 0, Client: e.client > 0})
+}
+
+// An asker is who obtained an ESCALATE, and where.
+type asker struct{ principal, boundary string }
+
+// user reports whether a requirement asks for the user of the client.
+func (e *escalation) user() bool {
+	return slices.ContainsFunc(e.requires, func(r receipt.Requirement) bool { return r.Client })
 }
 
 // token reports whether a requirement asks for an operator's token.
@@ -125,6 +136,10 @@ func (c *chain) approval(it *item, a *receipt.Approval) {
 		fault = "that was used up or refused already"
 	case a.Answer == receipt.AnswerApprove && a.Grade == receipt.GradeOperator && !e.token():
 		fault = "that asks for signatures, and an operator's token is none"
+	case a.Grade == receipt.GradeClient && !e.user():
+		fault = "that does not ask for the user of the client"
+	case a.Grade == receipt.GradeClient && e.asker != asker{a.Principal, a.Boundary}:
+		fault = "that was obtained by another than the one who says what his user answered"
 	}
 	if fault != "" {
 		c.wrong(it, Approvals, "approval-mismatch", "it does not answer entry %d: %s", a.Escalation.Index, fault)
@@ -139,6 +154,8 @@ func (c *chain) approval(it *item, a *receipt.Approval) {
 		c.close(e)
 	case a.Grade == receipt.GradeOperator:
 		e.operator = st.Index
+	case a.Grade == receipt.GradeClient:
+		e.client = st.Index
 	default:
 		e.signed = append(e.signed, a.Approver)
 	}
@@ -286,7 +303,7 @@ func (c *chain) concludeApprovals() {
 	if c.wrongIn[Approvals] > 0 {
 		return
 	}
-	var used, operator uint64
+	var used, operator, client uint64
 	for _, e := range c.escalations {
 		if e.used > 0 {
 			used++
@@ -294,10 +311,16 @@ func (c *chain) concludeApprovals() {
 		if e.operator > 0 {
 			operator++
 		}
+		if e.client > 0 {
+			client++
+		}
 	}
 	c.add(Approvals, OK, "approvals", "%s, of which %d were approved and carried out, each once and for exactly the call that was approved", count(uint64(len(c.escalations)), "escalation"), used)
 	if operator > 0 {
 		c.add(Approvals, Info, "approval-operator", "%s given with an operator's token: no person signed, and which one it was is not shown", count(operator, "approval"))
+	}
+	if client > 0 {
+		c.add(Approvals, Info, "approval-client", "%s given by the user of the client that asked, as that client says: nobody signed", count(client, "approval"))
 	}
 }
 

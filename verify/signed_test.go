@@ -40,6 +40,12 @@ func text(l *packtest.Log, of receipt.Ref, a *receipt.Approval, exchange ...stri
 	return strings.NewReplacer(exchange...).Replace(string(receipt.ApprovalText(a.Answer, l.Origin, l.StatementHash(of.Index), a.Input, a.Expires, a.Approver)))
 }
 
+// clientUser makes an answer one of the user of the client that asked.
+func clientUser(l *packtest.Log, of receipt.Ref, a *receipt.Approval) {
+	d := l.Statement(of.Index).Body.(*receipt.Decision)
+	a.Grade, a.Principal, a.Boundary, a.Approver = receipt.GradeClient, d.Principal, d.Boundary, d.Principal
+}
+
 var signedCases = []struct {
 	name  string
 	build func(l *packtest.Log)
@@ -52,6 +58,35 @@ var signedCases = []struct {
 		l.Signed(e, approve, "bo", nil)
 		l.Approved(e, nil)
 	}, 0, "approver", "which the policy calls bo (who that is, no file of approvers confirms), signed 1 approval"},
+	{"the client's user", func(l *packtest.Log) {
+		e := asking(l, receipt.Requirement{Rule: "demo-rule", Client: true})
+		l.Answer(e, approve, func(a *receipt.Approval) { clientUser(l, e, a) })
+		l.Approved(e, nil)
+	}, 0, "approval-client", "1 approval given by the user of the client that asked, as that client says: nobody signed"},
+	{"the client's user, who was not asked", func(l *packtest.Log) {
+		e := asking(l, receipt.Requirement{Rule: "demo-rule"})
+		l.Answer(e, approve, func(a *receipt.Approval) { clientUser(l, e, a) })
+		l.Approved(e, nil)
+	}, 1, "approval-mismatch", "that does not ask for the user of the client"},
+	{"a refusal of the client's user, who was not asked", func(l *packtest.Log) {
+		e := asking(l, anyOf(1, "ana"))
+		l.Answer(e, refuse, func(a *receipt.Approval) { clientUser(l, e, a) })
+	}, 1, "approval-mismatch", "that does not ask for the user of the client"},
+	{"the user of another client", func(l *packtest.Log) {
+		e := asking(l, receipt.Requirement{Rule: "demo-rule", Client: true})
+		l.Answer(e, approve, func(a *receipt.Approval) { clientUser(l, e, a); a.Principal = "agent:other" })
+		l.Approved(e, nil)
+	}, 1, "approval-mismatch", "that was obtained by another"},
+	{"the client's user at another boundary", func(l *packtest.Log) {
+		e := asking(l, receipt.Requirement{Rule: "demo-rule", Client: true})
+		l.Answer(e, approve, func(a *receipt.Approval) { clientUser(l, e, a); a.Boundary = "other" })
+		l.Approved(e, nil)
+	}, 1, "approval-mismatch", "that was obtained by another"},
+	{"the client's user for people", func(l *packtest.Log) {
+		e := asking(l, receipt.Requirement{Rule: "aaa", Client: true}, anyOf(1, "ana"))
+		l.Answer(e, approve, func(a *receipt.Approval) { clientUser(l, e, a) })
+		l.Approved(e, nil)
+	}, 1, "approval-mismatch", "not all have approved it who must"},
 	{"both of two", func(l *packtest.Log) {
 		e := asking(l, anyOf(2, "ana", "bo"))
 		l.Signed(e, approve, "bo", nil)

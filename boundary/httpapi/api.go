@@ -102,6 +102,7 @@ const (
 	asAgent         // an agent's token, or nobody's where that is allowed
 	asAuditor       // an auditor's or an operator's token
 	asOperator
+	asAgentOrOperator // who stands at a boundary
 )
 
 // A route is one operation of the API.
@@ -120,10 +121,15 @@ var routes = []route{
 	{"GET /v1/approvals", asAuditor, (*Server).listApprovals},
 	{"GET /v1/approvals/{id}", asAuditor, (*Server).approval},
 	{"POST /v1/approvals/{id}", asAuditor, (*Server).answer},
+	{"POST /v1/approvals/{id}/client", asAgent, (*Server).clientAnswer},
 	{"GET /v1/evidence", asAuditor, (*Server).evidence},
 	{"GET /v1/boundary", asAuditor, (*Server).boundary},
 	{"POST /v1/boundary/freeze", asOperator, (*Server).freeze},
 	{"POST /v1/boundary/unfreeze", asOperator, (*Server).unfreeze},
+	{"POST /v1/boundary/events", asAgentOrOperator, (*Server).event},
+	{"POST /v1/tools", asAgentOrOperator, (*Server).listTools},
+	{"GET /v1/tools/{server}", asAuditor, (*Server).tools},
+	{"POST /v1/tools/{server}/accept", asOperator, (*Server).acceptTool},
 	{"POST /v1/policy/reload", asOperator, (*Server).reload},
 	{"GET /log/checkpoint", anyone, (*Server).checkpoint},
 	{"GET /log/tile/{path...}", anyone, (*Server).tile},
@@ -182,7 +188,7 @@ func (s *Server) admit(r *http.Request, g grant) (caller, error) {
 		return caller{}, err
 	}
 	if !given {
-		if g != asAgent {
+		if g != asAgent && g != asAgentOrOperator {
 			return caller{}, refuse(helm.Unauthenticated, "an %s's token is needed: Authorization: Bearer TOKEN", g)
 		}
 		has, err := s.Tokens.HasAgents()
@@ -204,6 +210,8 @@ func (s *Server) admit(r *http.Request, g grant) (caller, error) {
 		ok = tok.Role == access.Auditor || tok.Role == access.Operator
 	case asOperator:
 		ok = tok.Role == access.Operator
+	case asAgentOrOperator:
+		ok = ok || tok.Role == access.Operator
 	}
 	if !ok {
 		return caller{}, refuse(helm.Forbidden, "%s may not do this: an %s's token is needed", tok.Principal(), g)
@@ -212,7 +220,7 @@ func (s *Server) admit(r *http.Request, g grant) (caller, error) {
 }
 
 func (g grant) String() string {
-	return [...]string{"anybody", "agent", "auditor", "operator"}[g]
+	return [...]string{"anybody", "agent", "auditor", "operator", "agent"}[g]
 }
 
 func bearer(r *http.Request) (secret string, given bool, err error) {
@@ -282,24 +290,38 @@ func (s *Server) hostAllowed(r *http.Request) bool {
 
 // limit refuses a decision of an agent that asks too often.
 func (s *Server) limit(c caller, agent string) error {
-	if s.AgentRate <= 0 {
-		return nil
+	if s.AgentRate > 0 && !s.allowed(c.principal+" "+agent, s.AgentRate, int(s.AgentRate)+1) {
+		return refuse(helm.RateLimited, "agent %s asks for more than %g decisions a second", agent, s.AgentRate)
 	}
+	return nil
+}
+
+// What one principal may say of boundaries: every pack has the whole control stream.
+const (
+	eventRate  = 2 // a second
+	eventBurst = 100
+)
+
+// limitEvents refuses what makes entries of the control stream too often.
+func (s *Server) limitEvents(c caller) error {
+	if !s.allowed(c.principal, eventRate, eventBurst) {
+		return refuse(helm.RateLimited, "%s says more of boundaries than %d times a second", c.principal, eventRate)
+	}
+	return nil
+}
+
+func (s *Server) allowed(key string, perSecond float64, burst int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	key := c.principal + " " + agent
 	l := s.limiters[key]
 	if l == nil {
 		if len(s.limiters) >= 10_000 { // forgotten limits are full again: no agent gains more than one burst
 			clear(s.limiters)
 		}
-		l = rate.NewLimiter(rate.Limit(s.AgentRate), int(s.AgentRate)+1)
+		l = rate.NewLimiter(rate.Limit(perSecond), burst)
 		s.limiters[key] = l
 	}
-	if !l.Allow() {
-		return refuse(helm.RateLimited, "agent %s asks for more than %g decisions a second", agent, s.AgentRate)
-	}
-	return nil
+	return l.Allow()
 }
 
 // readJSON reads a request's body strictly into v.

@@ -46,10 +46,17 @@ tools = ["pay.transfer"]
 when = "args.amount <= 1000"
 
 [[rule]]
+id = "gentle"
+verdict = "ESCALATE"
+tools = ["pay.transfer"]
+when = "args.amount == 2000000"
+approvers = { grade = "client" }
+
+[[rule]]
 id = "large"
 verdict = "ESCALATE"
 tools = ["pay.transfer"]
-when = "args.amount > 1000"
+when = "args.amount > 1000 && args.amount != 2000000"
 `
 
 // A fixture is a server over a log of its own.
@@ -182,10 +189,10 @@ func TestRoles(t *testing.T) {
 	d := f.decide(5, "")
 	tokens := map[string]string{"none": "", "operator": f.operator, "auditor": f.token(access.Auditor, "eve", ""),
 		"agent": f.token(access.Agent, "ci", "a"), "unknown": "helm_nobody"}
-	may := map[grant][]string{anyone: {"none", "operator", "auditor", "agent", "unknown"}, asAgent: {"agent"}, asAuditor: {"auditor", "operator"}, asOperator: {"operator"}}
+	may := map[grant][]string{anyone: {"none", "operator", "auditor", "agent", "unknown"}, asAgent: {"agent"}, asAuditor: {"auditor", "operator"}, asOperator: {"operator"}, asAgentOrOperator: {"agent", "operator"}}
 	for _, r := range routes {
 		method, path, _ := strings.Cut(r.pattern, " ")
-		path = strings.NewReplacer("{id}", d.ID, "{path...}", "0/000.p/1").Replace(path)
+		path = strings.NewReplacer("{id}", d.ID, "{path...}", "0/000.p/1", "{server}", "pay").Replace(path)
 		for who, token := range tokens {
 			body := ""
 			if method == "POST" {
@@ -577,6 +584,30 @@ func TestOpenAPI(t *testing.T) {
 	call("POST /v1/approvals/{id}", "/v1/approvals/"+asked.ID, f.operator, `{"answer":"approve"}`, 409)
 	call("POST /v1/approvals/{id}", "/v1/approvals/"+refused.ID, f.operator, `{"answer":"refuse"}`, 200)
 	call("GET /v1/approvals", "/v1/approvals?all=true", f.operator, "", 200)
+	sha := func(n int) string { return fmt.Sprintf("%064x", n) }
+	list := func(n int) string {
+		return fmt.Sprintf(`{"boundary":"mcp.pay","server":"pay","tools":[{"name":"transfer","sha256":%q}]}`, sha(n))
+	}
+	call("POST /v1/boundary/events", "/v1/boundary/events", "", `{"boundary":"mcp.pay","event":"start","covers":"calls of pay"}`, 200)
+	call("POST /v1/boundary/events", "/v1/boundary/events", f.operator, `{"boundary":"hook.x","event":"check","covers":"it blocks"}`, 200)
+	call("POST /v1/boundary/events", "/v1/boundary/events", "", `{"boundary":"http","event":"start","covers":""}`, 400)
+	call("POST /v1/tools", "/v1/tools", "", list(1), 200)
+	if b := call("POST /v1/tools", "/v1/tools", "", list(2), 200); !bytes.Contains(b, []byte(`"state":"changed"`)) {
+		t.Errorf("%s", b)
+	}
+	call("POST /v1/tools", "/v1/tools", "", `{"boundary":"mcp.pay","server":"pay","tools":[{"name":"x","sha256":"ABC"}]}`, 400)
+	call("GET /v1/tools/{server}", "/v1/tools/pay", f.operator, "", 200)
+	call("GET /v1/tools/{server}", "/v1/tools/pay", "", "", 401)
+	call("POST /v1/tools/{server}/accept", "/v1/tools/pay/accept", "", fmt.Sprintf(`{"name":"transfer","sha256":%q}`, sha(2)), 401)
+	call("POST /v1/tools/{server}/accept", "/v1/tools/pay/accept", f.operator, fmt.Sprintf(`{"name":"transfer","sha256":%q}`, sha(3)), 409)
+	call("POST /v1/tools/{server}/accept", "/v1/tools/pay/accept", f.operator, fmt.Sprintf(`{"name":"transfer","sha256":%q}`, sha(2)), 200)
+	call("POST /v1/approvals/{id}/client", "/v1/approvals/"+asked.ID+"/client", "", `{"answer":"approve"}`, 409)
+	gentle := decision(2_000_000)
+	call("POST /v1/approvals/{id}/client", "/v1/approvals/"+gentle.ID+"/client", "", `{"answer":"approve"}`, 200)
+	if gentle.Approval.Grade != receipt.GradeClient || asked.Approval.Grade != receipt.GradeOperator {
+		t.Errorf("grades %s and %s", gentle.Approval.Grade, asked.Approval.Grade)
+	}
+	call("GET /v1/approvals/{id}", "/v1/approvals/"+gentle.ID, f.operator, "", 200)
 	call("GET /v1/boundary", "/v1/boundary", f.operator, "", 200)
 	call("POST /v1/boundary/freeze", "/v1/boundary/freeze", f.operator, `{"reason":"r"}`, 200)
 	call("POST /v1/boundary/freeze", "/v1/boundary/freeze", f.operator, `{"reason":"r"}`, 409)

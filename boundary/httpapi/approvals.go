@@ -41,6 +41,8 @@ type RequirementAnswer struct {
 	Count uint64              `json:"count"`
 	Given uint64              `json:"given"` // how many are there
 	Keys  []ApproverKeyAnswer `json:"keys"`
+
+	Client bool `json:"client,omitzero"` // with a count of 0: the user of the client that asked may answer too
 }
 
 // An ApproverKeyAnswer is a key that may answer.
@@ -56,7 +58,7 @@ func approvalAnswer(w *kernel.Waiting) ApprovalAnswer {
 		Rule: w.Decision.Rule, Reason: w.Decision.Reason, Input: jsontext.Value(w.Input)}
 	for i := range w.Requires {
 		r := &w.Requires[i]
-		one := RequirementAnswer{Rule: r.Rule, Count: r.Count, Given: w.Given(r)}
+		one := RequirementAnswer{Rule: r.Rule, Count: r.Count, Given: w.Given(r), Client: r.Client}
 		for _, k := range r.Keys {
 			one.Keys = append(one.Keys, ApproverKeyAnswer{k.Name, k.Fingerprint, w.Answered(receipt.GradeSSH, k.Name)})
 		}
@@ -109,6 +111,35 @@ func (s *Server) approval(w http.ResponseWriter, r *http.Request, _ caller) erro
 	return writeJSON(w, http.StatusOK, a)
 }
 
+// A ClientAnswerRequest is the body of POST /v1/approvals/{id}/client: what the user of the
+// client answered that asked for the call, as the client says.
+type ClientAnswerRequest struct {
+	Answer string `json:"answer"`
+}
+
+func (s *Server) clientAnswer(w http.ResponseWriter, r *http.Request, c caller) error {
+	var req ClientAnswerRequest
+	if err := readJSON(w, r, &req); err != nil {
+		return err
+	}
+	if err := checkAnswer(req.Answer); err != nil {
+		return err
+	}
+	rec, err := s.Kernel.Answer(r.Context(), kernel.Answer{ID: r.PathValue("id"), Approve: req.Answer == receipt.AnswerApprove,
+		Client: true, Principal: c.principal, Boundary: Name})
+	if err != nil {
+		return err
+	}
+	return writeEntry(w, rec)
+}
+
+func checkAnswer(answer string) error {
+	if answer != receipt.AnswerApprove && answer != receipt.AnswerRefuse {
+		return refuse(helm.BadRequest, "the answer %.20q is not approve or refuse", answer)
+	}
+	return nil
+}
+
 // An AnswerRequest is the body of POST /v1/approvals/{id}. With approver and signature
 // it is that person's answer, whoever hands it in; else it is the operator's.
 type AnswerRequest struct {
@@ -122,8 +153,8 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, c caller) error 
 	if err := readJSON(w, r, &req); err != nil {
 		return err
 	}
-	if req.Answer != receipt.AnswerApprove && req.Answer != receipt.AnswerRefuse {
-		return refuse(helm.BadRequest, "the answer %.20q is not approve or refuse", req.Answer)
+	if err := checkAnswer(req.Answer); err != nil {
+		return err
 	}
 	if req.Signature == "" && !c.operator {
 		return refuse(helm.Forbidden, "%s may hand in an approver's signature, and not answer itself: an operator's token is needed", c.principal)

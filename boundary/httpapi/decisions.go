@@ -89,6 +89,7 @@ type DecisionAnswer struct {
 type ApprovalRef struct {
 	ID      string `json:"id"`
 	Expires string `json:"expires"`
+	Grade   string `json:"grade"` // the lowest that answers: client-user, operator-token or ssh-signature
 }
 
 // MaxWait is how long a caller may wait for an answer to an ESCALATE.
@@ -179,7 +180,7 @@ func (s *Server) decide(w http.ResponseWriter, r *http.Request, c caller) error 
 	a := DecisionAnswer{ID: d.ID, Index: d.Index, Verdict: d.Verdict, Rule: d.Rule, Reason: d.Reason, Enforced: d.Enforced, Repeated: d.Repeated,
 		Opening: base64.StdEncoding.EncodeToString(d.Opening[:]), Receipt: bytes.TrimSuffix(d.Receipt, []byte("\n"))}
 	if d.Approval != nil {
-		a.Approval = &ApprovalRef{d.Approval.ID, receipt.FormatTime(d.Approval.Expires)}
+		a.Approval = &ApprovalRef{d.Approval.ID, receipt.FormatTime(d.Approval.Expires), d.Approval.Grade}
 	}
 	return writeJSON(w, http.StatusOK, a)
 }

@@ -142,9 +142,20 @@ type Listener struct {
 
 // A BoundaryAnswer is the answer to GET /v1/boundary: what is so.
 type BoundaryAnswer struct {
-	State         string  `json:"status"` // up, frozen, degraded or stopped
-	kernel.Status         // inlined
-	Process       Process `json:"process"`
+	State         string           `json:"status"` // up, frozen, degraded or stopped
+	kernel.Status                  // inlined
+	Process       Process          `json:"process"`
+	Boundaries    []StandingAnswer `json:"boundaries"` // the newest first
+}
+
+// A StandingAnswer is what was said last of a boundary, by whom and where in the log.
+type StandingAnswer struct {
+	Boundary  string `json:"boundary"`
+	Event     string `json:"event"`
+	Covers    string `json:"covers"`
+	Principal string `json:"principal"`
+	Index     uint64 `json:"index"`
+	Time      string `json:"time"`
 }
 
 func (s *Server) boundary(w http.ResponseWriter, r *http.Request, _ caller) error {
@@ -157,6 +168,13 @@ func (s *Server) boundary(w http.ResponseWriter, r *http.Request, _ caller) erro
 		return err
 	}
 	a := BoundaryAnswer{State: "up", Status: *st, Process: p}
+	standings, err := s.Kernel.Standings(r.Context())
+	if err != nil {
+		return err
+	}
+	for _, b := range standings {
+		a.Boundaries = append(a.Boundaries, StandingAnswer{b.Boundary, b.Event, b.Covers, b.Principal, b.Index, receipt.FormatTime(b.Time)})
+	}
 	switch {
 	case st.Error != "":
 		a.State = "stopped"
