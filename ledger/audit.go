@@ -55,7 +55,11 @@ func (l *Log) note(f func(*Audit)) {
 func (l *Log) auditAtOpen(ctx context.Context) error {
 	var size uint64
 	var edge error
-	err := l.View(ctx, func(v *View) error {
+	signed, err := l.readHighWater()
+	if err != nil {
+		return err
+	}
+	err = l.View(ctx, func(v *View) error {
 		size = v.Size()
 		if err := l.verifyHead(&v.head); err != nil {
 			return err
@@ -67,7 +71,10 @@ func (l *Log) auditAtOpen(ctx context.Context) error {
 		if edge = l.checkEdge(v); edge != nil {
 			return nil
 		}
-		return l.checkHighWaterFile(v)
+		if l.opts.HighWater == "" {
+			return nil
+		}
+		return l.checkHighWater(v, signed)
 	})
 	if err != nil {
 		return err

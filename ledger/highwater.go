@@ -119,18 +119,20 @@ func (l *Log) oldHighWater(v *View, signed string, newest error) (receipt.Checkp
 	return receipt.VerifyCheckpoint(signed, l.meta.Origin, key)
 }
 
-func (l *Log) checkHighWaterFile(v *View) error {
+// readHighWater is the high-water checkpoint, or "" where none is kept. It is read before the
+// store is: other processes go on meanwhile, and the file is never ahead of the store.
+func (l *Log) readHighWater() (string, error) {
 	if l.opts.HighWater == "" {
-		return nil
+		return "", nil
 	}
 	b, err := os.ReadFile(l.opts.HighWater)
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("the high-water file %s is missing: key, log and high-water file belong together, and without it a rollback cannot be told", l.opts.HighWater)
+		return "", fmt.Errorf("the high-water file %s is missing: key, log and high-water file belong together, and without it a rollback cannot be told", l.opts.HighWater)
 	}
 	if err != nil {
-		return fmt.Errorf("high-water file: %w", err)
+		return "", fmt.Errorf("high-water file: %w", err)
 	}
-	return l.checkHighWater(v, string(b))
+	return string(b), nil
 }
 
 // WriteFile replaces a file of mode 0600 durably: it has the old or the new

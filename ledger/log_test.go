@@ -238,6 +238,30 @@ func TestTwoLogsOnOneStore(t *testing.T) {
 	}
 }
 
+// meanwhile is a store in which something happens each time a view has been taken, and
+// before it is read.
+type meanwhile struct {
+	Store
+	happens func()
+}
+
+func (m meanwhile) View(ctx context.Context, read func(Reader) error) error {
+	return m.Store.View(ctx, func(r Reader) error { m.happens(); return read(r) })
+}
+
+// TestOpenWhileOthersGoOn: what another process appended, and wrote into the high-water file,
+// while a log is opened is no rollback.
+func TestOpenWhileOthersGoOn(t *testing.T) {
+	s, opts := newMemory(), testOptions(t)
+	a := create(t, s, opts)
+	open(t, meanwhile{s, func() {
+		fill(t, a, 16)
+		if _, err := a.lookAtStore(); err != nil {
+			t.Error(err)
+		}
+	}}, opts)
+}
+
 func TestProposalErrorRecordsNothing(t *testing.T) {
 	l := create(t, newMemory(), testOptions(t))
 	boom := errors.New("boom")
