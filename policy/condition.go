@@ -23,6 +23,8 @@ type condition struct {
 	program cel.Program
 	facts   []string // what it reads, such as "path.under", sorted
 
+	broken error // why it could not be compiled, of an accepted policy
+
 	env *cel.Env // with checked, what program was made of
 	ast *cel.Ast
 }
@@ -59,7 +61,7 @@ func (l *language) compile(s *source, r *rule, t *tool) (condition, bool) {
 		s.code(CodeCost)
 		return condition{}, false
 	}
-	if foldsTo(e, checked, types.False) {
+	if !s.accepted && foldsTo(e, checked, types.False) {
 		c.report(0, "", "the condition is always false: the rule never decides anything")
 		s.code(CodeUnreachable)
 		return condition{}, false
@@ -135,6 +137,9 @@ func (c *checker) call(a *celast.AST, e celast.Expr) {
 	fact := part + "." + call.FunctionName()
 	c.facts[fact] = true
 	for i, arg := range call.Args() {
+		if c.s.accepted {
+			break
+		}
 		c.asked(a, fact, i, arg)
 	}
 }
@@ -250,6 +255,9 @@ func words() []string {
 
 // eval reports whether the condition holds.
 func (c *condition) eval(in *activation) (bool, error) {
+	if c.broken != nil {
+		return false, c.broken
+	}
 	if c.program == nil {
 		return true, nil
 	}

@@ -192,12 +192,13 @@ func first(e celast.Expr) celast.Expr {
 
 // coverOne counts what one test made of a rule.
 func (p *Policy) coverOne(r *rule, in Input, to *Covered) {
-	conditions, a := p.undefined, &activation{in: &in}
-	if d, ok := p.tools[in.Tool]; ok {
+	a := &activation{in: &in}
+	conditions, d := p.conditionsOf(in.Tool)
+	if d != nil {
 		if wrong, _ := d.tool.check(in.Arguments); wrong != "" {
 			return
 		}
-		a.tool, conditions = &d.tool, d.conditions
+		a.tool = &d.tool
 	}
 	i := slices.IndexFunc(conditions, func(c condition) bool { return c.rule.id == r.id })
 	if i < 0 || !r.reaches(in.Tool) {

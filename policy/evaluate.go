@@ -20,9 +20,8 @@ import (
 // its Hidden: where that is empty, every value in their place gives the same result.
 func (p *Policy) Evaluate(in Input) Result {
 	a := &activation{in: &in}
-	conditions := p.undefined
-	d, ok := p.tools[in.Tool]
-	if ok {
+	conditions, d := p.conditionsOf(in.Tool)
+	if d != nil {
 		wrong, hidden := d.tool.check(in.Arguments)
 		if hidden != "" {
 			return Result{Verdict: helm.Deny, Hidden: []string{hidden}}
@@ -30,12 +29,12 @@ func (p *Policy) Evaluate(in Input) Result {
 		if wrong != "" {
 			return Result{Verdict: helm.Deny, Rule: "tool:" + in.Tool, Reason: helm.Reason{Code: helm.ArgumentsInvalid, Message: wrong}}
 		}
-		a.tool, conditions = &d.tool, d.conditions
+		a.tool = &d.tool
 	}
 	out := Result{Verdict: helm.Deny, Rule: "default", Reason: helm.Reason{Code: helm.DefaultDeny, Message: "no rule of the policy matches this call"}}
 	for i := range conditions {
 		c := &conditions[i]
-		if !ok && !c.rule.reaches(in.Tool) {
+		if d == nil && !c.rule.reaches(in.Tool) {
 			continue
 		}
 		held, err := c.eval(a)

@@ -65,11 +65,10 @@ type Change struct {
 // Explain says what every rule makes of a call.
 func (p *Policy) Explain(in Input) Explanation {
 	x := Explanation{Result: p.Evaluate(in)}
-	conditions := p.undefined
 	a := &activation{in: &in}
-	d, ok := p.tools[in.Tool]
-	if ok {
-		a.tool, conditions = &d.tool, d.conditions
+	conditions, d := p.conditionsOf(in.Tool)
+	if d != nil {
+		a.tool = &d.tool
 	}
 	if x.Result.Rule != "tool:"+in.Tool {
 		for i := range p.rules {

@@ -38,6 +38,7 @@ type Policy struct {
 	budgets   []Budget    // by id
 	warnings  []Finding
 	lists     map[string][]string
+	late      *late // of one that was accepted before, or nil
 }
 
 // declared is a tool that the policy declares.
@@ -136,8 +137,13 @@ func (s *source) compile() (*Policy, *file) {
 	for _, t := range f.tools {
 		p.tools[t.name] = &declared{tool: t}
 	}
+	if s.accepted {
+		p.late = &late{s: s, l: l, done: map[string]bool{}}
+	}
 	for i := range f.rules {
-		p.add(s, l, f, &f.rules[i])
+		if p.late == nil {
+			p.add(s, l, f, &f.rules[i])
+		}
 	}
 	p.takeApprovers(s, f)
 	s.budgets(f)
@@ -150,22 +156,37 @@ func (s *source) compile() (*Policy, *file) {
 	slices.SortFunc(p.undefined, byID)
 	p.rules, p.lists = slices.Clone(f.rules), f.lists
 	slices.SortFunc(p.rules, func(a, b rule) int { return strings.Compare(a.id, b.id) })
-	if len(s.findings) == 0 {
+	if len(s.findings) == 0 && !s.accepted {
 		p.implied(s, f)
 	}
 	if len(s.findings) > 0 {
 		return nil, nil
 	}
-	s.unused(f)
+	if !s.accepted {
+		s.unused(f)
+	}
 	p.warnings = inOrder(s.warnings)
 	return p, f
+}
+
+// conditionsOf are the rules' conditions for a tool, and what is declared of it, or nil. Those
+// for tools that are not declared may be of rules that do not reach it.
+func (p *Policy) conditionsOf(tool string) ([]condition, *declared) {
+	d := p.tools[tool]
+	if p.late != nil {
+		p.late.compile(p, d)
+	}
+	if d == nil {
+		return p.undefined, nil
+	}
+	return d.conditions, d
 }
 
 // add compiles a rule for every tool that it reaches.
 func (p *Policy) add(s *source, l *language, f *file, r *rule) {
 	r.line, _, _ = s.position(s.keyOffset(r.path + ".when"))
 	s.reaches(f, r)
-	perTool := strings.Contains(r.when, "args") // else one program does for all
+	perTool := r.perTool()
 	var c condition
 	var ok bool
 	if !perTool || r.pattern() {
@@ -241,6 +262,9 @@ func (r *rule) reaches(tool string) bool {
 // covers reports whether the rule reaches every tool that the pattern does: a star
 // of the pattern, taken as a letter, fits nothing but a star of the rule's.
 func (r *rule) covers(pattern string) bool { return r.reaches(pattern) }
+
+// perTool reports whether each tool has a program of its own for the rule: else one does for all.
+func (r *rule) perTool() bool { return strings.Contains(r.when, "args") }
 
 func (r *rule) pattern() bool {
 	return slices.ContainsFunc(r.tools, func(t string) bool { return strings.Contains(t, "*") })

@@ -112,6 +112,8 @@ type source struct {
 	values   map[string][2]int // path -> offsets of the value, from and to, where the parser gives them
 	findings []found
 	warnings []found
+
+	accepted bool // Compile has accepted it before: see Accepted
 }
 
 type found struct {
