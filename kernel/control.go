@@ -87,6 +87,19 @@ func (c *control) take(index uint64, at time.Time, b *receipt.Boundary) {
 	}
 }
 
+// changed reports whether a call gives another definition of its tool than the pinned one.
+func (k *Kernel) changed(v *ledger.View, in *input) (bool, error) {
+	if _, gives := in.context.Get(receipt.ContextDefinition); !gives {
+		return false, nil // and a process that decides one call need not read the control stream
+	}
+	c, err := k.control(v)
+	if err != nil {
+		return false, err
+	}
+	changed, _ := c.pins.Changed(in.Tool, in.context)
+	return changed, nil
+}
+
 // Standings are what was said last of each boundary, the newest first.
 func (k *Kernel) Standings(ctx context.Context) (out []Standing, err error) {
 	err = k.log.View(ctx, func(v *ledger.View) error {

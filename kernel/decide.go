@@ -263,9 +263,9 @@ func (k *Kernel) decide(v *ledger.View, in *input, ev evaluation) (*decided, *ui
 			return d, nil, nil
 		}
 	}
-	if c, err := k.control(v); err != nil {
+	if changed, err := k.changed(v, in); err != nil {
 		return nil, nil, err
-	} else if changed, _ := c.pins.Changed(in.Tool, in.context); changed {
+	} else if changed {
 		d.deny(receipt.RuleTools, helm.ToolChanged, fmt.Sprintf("the definition of %s is another than the one that was pinned: an operator accepts it with `helm-ai-kernel mcp tools accept %s`", in.Tool, in.Tool))
 		return d, nil, nil
 	}

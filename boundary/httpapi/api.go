@@ -50,6 +50,7 @@ type Config struct {
 	// for any other is refused: DNS rebinding.
 	Hosts []string
 
+	Boundary   string  // the name in receipts; default: Name
 	AgentRate  float64 // decisions a second that one agent may ask for; 0: no limit
 	Version    string
 	Status     func() (Process, error)  // what the process knows of itself
@@ -78,6 +79,9 @@ type Server struct {
 func New(c Config) *Server {
 	if c.Heartbeat == 0 {
 		c.Heartbeat = 15 * time.Second
+	}
+	if c.Boundary == "" {
+		c.Boundary = Name
 	}
 	if c.MaxStreams == 0 {
 		c.MaxStreams = 64

@@ -126,7 +126,7 @@ func (s *Server) clientAnswer(w http.ResponseWriter, r *http.Request, c caller) 
 		return err
 	}
 	rec, err := s.Kernel.Answer(r.Context(), kernel.Answer{ID: r.PathValue("id"), Approve: req.Answer == receipt.AnswerApprove,
-		Client: true, Principal: c.principal, Boundary: Name})
+		Client: true, Principal: c.principal, Boundary: s.Boundary})
 	if err != nil {
 		return err
 	}
@@ -160,7 +160,7 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, c caller) error 
 		return refuse(helm.Forbidden, "%s may hand in an approver's signature, and not answer itself: an operator's token is needed", c.principal)
 	}
 	rec, err := s.Kernel.Answer(r.Context(), kernel.Answer{ID: r.PathValue("id"), Approve: req.Answer == receipt.AnswerApprove,
-		Approver: req.Approver, Signature: req.Signature, Principal: c.principal, Boundary: Name})
+		Approver: req.Approver, Signature: req.Signature, Principal: c.principal, Boundary: s.Boundary})
 	if err != nil {
 		return err
 	}

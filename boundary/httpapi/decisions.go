@@ -161,7 +161,7 @@ func (s *Server) decide(w http.ResponseWriter, r *http.Request, c caller) error 
 		return err
 	}
 	call := helm.Call{Agent: req.Agent, Session: req.Session, CallID: req.CallID, Tool: req.Tool,
-		Arguments: []byte(req.Arguments), Context: []byte(req.Context), Principal: c.principal, Boundary: Name}
+		Arguments: []byte(req.Arguments), Context: []byte(req.Context), Principal: c.principal, Boundary: s.Boundary}
 	d, err := s.observed(r, call)
 	if err != nil {
 		return err
@@ -226,7 +226,7 @@ func (s *Server) outcome(w http.ResponseWriter, r *http.Request, c caller) error
 	}
 	o, err := s.Kernel.Report(r.Context(), kernel.Report{Decision: req.Decision, Agent: req.Agent, Session: req.Session, CallID: req.CallID,
 		Status: req.Status, Duration: time.Duration(req.DurationMicros) * time.Microsecond, Result: []byte(req.Result),
-		Principal: c.principal, Boundary: Name})
+		Principal: c.principal, Boundary: s.Boundary})
 	if err != nil {
 		return err
 	}
@@ -263,7 +263,7 @@ func (s *Server) closeSession(w http.ResponseWriter, r *http.Request, c caller) 
 	if c.agent != "" && req.Agent != c.agent {
 		return refuse(helm.Forbidden, "%s speaks for the agent %s only", c.principal, c.agent)
 	}
-	rec, err := s.Kernel.CloseSession(r.Context(), req.Agent, req.Session, c.principal, Name, receipt.CloseAPI)
+	rec, err := s.Kernel.CloseSession(r.Context(), req.Agent, req.Session, c.principal, s.Boundary, receipt.CloseAPI)
 	if err != nil {
 		return err
 	}

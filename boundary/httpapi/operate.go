@@ -26,7 +26,7 @@ func (s *Server) freeze(w http.ResponseWriter, r *http.Request, c caller) error 
 	if err := readJSON(w, r, &req); err != nil {
 		return err
 	}
-	rec, err := s.Kernel.Freeze(r.Context(), c.principal, Name, req.Reason)
+	rec, err := s.Kernel.Freeze(r.Context(), c.principal, s.Boundary, req.Reason)
 	if err != nil {
 		return err
 	}
@@ -38,7 +38,7 @@ func (s *Server) unfreeze(w http.ResponseWriter, r *http.Request, c caller) erro
 	if err := readJSON(w, r, &req); err != nil {
 		return err
 	}
-	rec, err := s.Kernel.Unfreeze(r.Context(), c.principal, Name, req.Reason)
+	rec, err := s.Kernel.Unfreeze(r.Context(), c.principal, s.Boundary, req.Reason)
 	if err != nil {
 		return err
 	}

@@ -144,7 +144,7 @@ func (s *Server) acceptTool(w http.ResponseWriter, r *http.Request, c caller) er
 	if err != nil {
 		return err
 	}
-	rec, err := s.Kernel.Accept(r.Context(), c.principal, Name, r.PathValue("server"), req.Name, sha)
+	rec, err := s.Kernel.Accept(r.Context(), c.principal, s.Boundary, r.PathValue("server"), req.Name, sha)
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/netip"
@@ -58,9 +59,7 @@ func (a *app) client(auth bool) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &client{base: base, http: &http.Client{Transport: &http.Transport{
-		DialContext: (&net.Dialer{Timeout: 5 * time.Second}).DialContext, MaxIdleConnsPerHost: 256, ResponseHeaderTimeout: 15 * time.Minute},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}} // who answers is who was asked
+	c := newClient(base)
 	switch {
 	case a.token != "":
 		c.token, err = readToken(a.token)
@@ -88,10 +87,19 @@ func (a *app) client(auth bool) (*client, error) {
 	return c, err
 }
 
+func newClient(base *url.URL) *client {
+	return &client{base: base, http: &http.Client{Transport: &http.Transport{
+		DialContext: dial(base), MaxIdleConnsPerHost: 256, ResponseHeaderTimeout: 15 * time.Minute},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}} // who answers is who was asked
+}
+
 func address(server string) (*url.URL, error) {
+	if path, ok := strings.CutPrefix(server, unixScheme); ok && path != "" {
+		return unixURL(path), nil
+	}
 	u, err := url.Parse(server)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return nil, usagef("the server %q is not an address such as http://%s", server, defaultListen)
+		return nil, usagef("the server %q is not an address such as http://%s or unix:PATH", server, defaultListen)
 	}
 	return u, nil
 }
@@ -99,6 +107,9 @@ func address(server string) (*url.URL, error) {
 // sameServer reports whether the address that was asked for is the one that a
 // server.json names. localhost is any loopback address.
 func sameServer(asked, named *url.URL) bool {
+	if asked.Fragment != "" || named.Fragment != "" {
+		return *asked == *named
+	}
 	host := asked.Hostname() == named.Hostname() || asked.Hostname() == "localhost" && loopback(named.Hostname())
 	return host && asked.Scheme == named.Scheme && asked.Port() == named.Port() && strings.Trim(asked.Path, "/") == strings.Trim(named.Path, "/") &&
 		asked.User == nil && asked.RawQuery == ""
@@ -107,6 +118,14 @@ func sameServer(asked, named *url.URL) bool {
 func loopback(host string) bool {
 	ip, err := netip.ParseAddr(host)
 	return host == "localhost" || err == nil && ip.IsLoopback()
+}
+
+// String is the server's address, as a person would give it.
+func (c *client) String() string {
+	if c.base.Fragment != "" {
+		return unixScheme + c.base.Fragment
+	}
+	return c.base.String()
 }
 
 // send sends a request; a nil body is none. Its answer is to be closed.
@@ -120,6 +139,7 @@ func (c *client) send(ctx context.Context, method, path string, query url.Values
 		r = bytes.NewReader(b)
 	}
 	u := *c.base
+	u.Fragment = ""
 	u.Path = strings.TrimSuffix(u.Path, "/") + path
 	u.RawQuery = query.Encode()
 	req, err := http.NewRequestWithContext(ctx, method, u.String(), r)
@@ -137,7 +157,7 @@ func (c *client) send(ctx context.Context, method, path string, query url.Values
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		return nil, &exitError{exitNoServer, fmt.Errorf("no server answers at %s: %w. Start one with `helm-ai-kernel serve --policy FILE`", c.base, cause(err))}
+		return nil, &exitError{exitNoServer, fmt.Errorf("no server answers at %s: %w. Start one with `helm-ai-kernel serve --policy FILE`", c, cause(err))}
 	}
 	if resp.StatusCode == http.StatusOK {
 		return resp, nil
@@ -146,7 +166,7 @@ func (c *client) send(ctx context.Context, method, path string, query url.Values
 	b, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
 	p := new(problemError)
 	if json.Unmarshal(b, &p.Problem) != nil || p.Code == "" {
-		return nil, fmt.Errorf("%s answered %s: it is not a helm-ai-kernel server. Name one with --server", c.base, resp.Status)
+		return nil, fmt.Errorf("%s answered %s: it is not a helm-ai-kernel server. Name one with --server", c, resp.Status)
 	}
 	if p.Status == http.StatusUnauthorized && c.token == "" {
 		p.hint = ". No token was sent: " + c.noToken + ". Give one with --token-file"
@@ -162,7 +182,7 @@ func cause(err error) error {
 	}
 	dns, header := (*net.DNSError)(nil), tls.RecordHeaderError{}
 	switch {
-	case errors.Is(err, syscall.ECONNREFUSED):
+	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, fs.ErrNotExist):
 		return errors.New("nothing listens there")
 	case errors.As(err, &dns):
 		return fmt.Errorf("there is no address of the name %s", dns.Name)
@@ -188,7 +208,7 @@ func (c *client) ask(ctx context.Context, method, path string, query url.Values,
 		return nil
 	}
 	if err := json.Unmarshal(b, out); err != nil {
-		return fmt.Errorf("%s answered %s with what this program cannot read: %w. Is it a helm-ai-kernel server, and of this version?", c.base, path, httpapi.Misread(err))
+		return fmt.Errorf("%s answered %s with what this program cannot read: %w. Is it a helm-ai-kernel server, and of this version?", c, path, httpapi.Misread(err))
 	}
 	return nil
 }

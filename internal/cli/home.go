@@ -238,7 +238,7 @@ func private(what, path string) error {
 
 // A serverFile says where this home's server listens.
 type serverFile struct {
-	Address string `json:"address"` // http://HOST:PORT
+	Address string `json:"address"` // http://HOST:PORT or unix:PATH
 	PID     int    `json:"pid"`
 }
 
@@ -267,11 +267,11 @@ func (h *home) other(ctx context.Context, origin string) (serverFile, bool) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.Address+"/log/checkpoint", nil)
+	base, err := address(s.Address)
 	if err != nil {
 		return s, false
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := newClient(base).send(ctx, http.MethodGet, "/log/checkpoint", nil, nil)
 	if err != nil {
 		return s, false
 	}

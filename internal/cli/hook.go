@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"runtime/debug"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -27,6 +29,7 @@ const answerFor = 10 * time.Second
 func (a *app) hookCmd() *cobra.Command {
 	var wait, most time.Duration
 	var agent string
+	var kernel asking
 	claude := &cobra.Command{Use: "claude-code", Short: "Answer Claude Code's hooks", Args: exactly(0),
 		Long: `Answer a hook of Claude Code: reads what it tells on standard input, and asks the server.
 
@@ -47,6 +50,7 @@ Claude Code's settings ("timeout", in seconds) than --wait and ten seconds.`,
 					err = &exitError{exitBlock, errors.New(err.Error())} // and no other code of what is within
 				}
 			}()
+			shortLived()
 			if wait < 0 || wait > httpapi.MaxWait {
 				return fmt.Errorf("--wait is %s: it must be from 0 to %s", wait, httpapi.MaxWait)
 			}
@@ -55,15 +59,25 @@ Claude Code's settings ("timeout", in seconds) than --wait and ten seconds.`,
 			}
 			ctx, stop := context.WithTimeout(cmd.Context(), most)
 			defer stop()
-			return a.answerHook(ctx, hook.ReadClaude, agent, wait)
+			return a.answerHook(ctx, &kernel, hook.ReadClaude, agent, wait)
 		}}
 	claude.Flags().DurationVar(&wait, "wait", 30*time.Second, "how long to wait for people, at most 1m")
 	claude.Flags().DurationVar(&most, "timeout", 0, "how long all of it may take, before the call is blocked; default: --wait and 10s")
 	claude.Flags().StringVar(&agent, "agent", "", "the agent's name; default: claude-code")
+	kernel.flags(claude)
 	return group("hook", "Answer the hooks of agents' hosts", claude)
 }
 
-func (a *app) answerHook(ctx context.Context, read func([]byte) (*hook.Event, error), agent string, wait time.Duration) error {
+// shortLived keeps a process that ends in a moment from collecting what it leaves behind,
+// which takes it a sixth longer, unless that is more than any call needs.
+func shortLived() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(-1)
+		debug.SetMemoryLimit(256 << 20)
+	}
+}
+
+func (a *app) answerHook(ctx context.Context, kernel *asking, read func([]byte) (*hook.Event, error), agent string, wait time.Duration) (err error) {
 	input, err := io.ReadAll(io.LimitReader(a.in, hook.MaxInput+1))
 	if err != nil {
 		return fmt.Errorf("read what the host tells: %w", err)
@@ -78,10 +92,11 @@ func (a *app) answerHook(ctx context.Context, read func([]byte) (*hook.Event, er
 	if agent != "" {
 		e.Call.Agent = agent
 	}
-	c, err := a.client(false)
+	c, end, err := a.reach(ctx, kernel)
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, end()) }()
 	switch e.Moment {
 	case hook.Before:
 		return a.hookBefore(ctx, c, e, wait)

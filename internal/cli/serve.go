@@ -94,7 +94,7 @@ never of its arguments unless --approval-arguments is set.`,
 	f := cmd.Flags()
 	f.StringVar(&c.policy, "policy", "", "the policy file")
 	f.StringVar(&c.shadowPolicy, "shadow-policy", "", "a second policy file, evaluated beside the first, and never enforced")
-	f.StringVar(&c.listen, "listen", defaultListen, "address to listen on")
+	f.StringVar(&c.listen, "listen", defaultListen, "address to listen on: HOST:PORT, or unix:PATH for a socket of that path")
 	c.home.flags(cmd)
 	f.StringSliceVar(&c.hosts, "host", nil, "a name under which clients may reach this server, beside its address")
 	c.announce.flags(cmd)
@@ -148,7 +148,7 @@ func (s *server) start(ctx context.Context) error {
 	if s.ln, err = listen(c.listen); err != nil {
 		return err
 	}
-	s.address = "http://" + s.ln.Addr().String()
+	s.address = addressOf(s.ln.Addr())
 	tokens, err := access.Open(c.home.tokens())
 	if err != nil {
 		return err
@@ -228,6 +228,9 @@ func (s *server) covers() string {
 }
 
 func listen(address string) (net.Listener, error) {
+	if path, ok := strings.CutPrefix(address, unixScheme); ok {
+		return listenUnix(path)
+	}
 	ln, err := net.Listen("tcp", address)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return nil, fmt.Errorf("%s is taken: another server runs there. Stop it, or choose another address with --listen", address)
@@ -239,6 +242,9 @@ func listen(address string) (net.Listener, error) {
 }
 
 func loopbackAddr(a net.Addr) bool {
+	if a.Network() == "unix" {
+		return true
+	}
 	at, err := netip.ParseAddrPort(a.String())
 	return err == nil && at.Addr().IsLoopback()
 }
