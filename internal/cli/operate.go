@@ -83,6 +83,9 @@ func (a *app) record(cmd *cobra.Command, path string, body any, done string) err
 	return nil
 }
 
+// maxBoundaries is how many boundaries a status lists.
+const maxBoundaries = 20
+
 func (a *app) showStatus(st *httpapi.BoundaryAnswer) {
 	colour := green
 	if st.State != "up" {
@@ -130,6 +133,14 @@ func (a *app) showStatus(st *httpapi.BoundaryAnswer) {
 		}
 		add("listener", "%s %s (%s)", l.Boundary, l.Address, who)
 		add("", "covers %s", l.Covers)
+	}
+	for i, b := range st.Boundaries {
+		if i == maxBoundaries {
+			add("", "%d more boundaries: see --json", len(st.Boundaries)-i)
+			break
+		}
+		add([]string{"boundary", ""}[min(i, 1)], "%s, last said: %s, by %s at %s, entry %d", b.Boundary, b.Event, b.Principal, b.Time, b.Index)
+		add("", "%s", b.Covers)
 	}
 	if n := st.Process.Announcing; n != nil {
 		add("announced", "%d approvals; %d attempts failed; %d wait", n.Delivered, n.Failed, n.Waiting)
