@@ -105,14 +105,17 @@ func buildAll(t *testing.T) string {
 
 func copyPolicies(t *testing.T, root, dir string) {
 	t.Helper()
-	if err := os.MkdirAll(filepath.Join(dir, "policies"), 0o700); err != nil {
-		t.Fatal(err)
+	var files []string
+	for _, pattern := range []string{"*.toml", "policies/*.toml", "examples/*/*"} {
+		more, _ := filepath.Glob(filepath.Join(root, pattern))
+		files = append(files, more...)
 	}
-	files, _ := filepath.Glob(filepath.Join(root, "*.toml"))
-	more, _ := filepath.Glob(filepath.Join(root, "policies/*.toml"))
-	for _, f := range append(files, more...) {
+	for _, f := range files {
 		rel, err := filepath.Rel(root, f)
 		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, rel)), 0o700); err != nil {
 			t.Fatal(err)
 		}
 		b, err := os.ReadFile(f)
