@@ -61,7 +61,7 @@ Claude Code's settings ("timeout", in seconds) than --wait and ten seconds.`,
 			defer stop()
 			return a.answerHook(ctx, &kernel, hook.ReadClaude, agent, wait)
 		}}
-	claude.Flags().DurationVar(&wait, "wait", 30*time.Second, "how long to wait for people, at most 1m")
+	claude.Flags().DurationVar(&wait, "wait", defaultWait, "how long to wait for people, at most 1m")
 	claude.Flags().DurationVar(&most, "timeout", 0, "how long all of it may take, before the call is blocked; default: --wait and 10s")
 	claude.Flags().StringVar(&agent, "agent", "", "the agent's name; default: claude-code")
 	kernel.flags(claude)

@@ -1,0 +1,416 @@
+// Package hosts reads and changes the files in which agents' hosts are told of hooks. It is
+// pure: bytes in, bytes out. Whatever else stands in such a file stays as it is written.
+package hosts
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/tailscale/hujson"
+
+	"github.com/helm-ai-kernel/helm-ai-kernel/facts"
+)
+
+// A Host is an agent's host and the form of its file.
+type Host struct {
+	Name, Title string
+	Program     string  // that says its version
+	Dir, File   string  // below a home or a project
+	Events      []Event // those that a hook is set up for
+	Before      string  // the one that decides
+	Caveat      string  // what must be known beside docs/agents.md
+
+	unit time.Duration // of timeouts
+	flat bool          // a hook is an element of its event's list, and not within one
+}
+
+// An Event is one that a hook is called at.
+type Event struct {
+	Name    string
+	Matcher string // or ""
+}
+
+// The hosts that are known.
+var (
+	ClaudeCode = &Host{Name: "claude-code", Title: "Claude Code", Program: "claude", Dir: ".claude", File: "settings.json", Before: "PreToolUse", unit: time.Second,
+		Events: []Event{{"PreToolUse", "*"}, {"PostToolUse", "*"}, {"PostToolUseFailure", "*"}, {"SessionEnd", ""}},
+		Caveat: "an agent that may write the settings can take the hook out: let the policy ask about .claude"}
+	Codex = &Host{Name: "codex", Title: "Codex", Program: "codex", Dir: ".codex", File: "hooks.json", Before: "PreToolUse", unit: time.Second,
+		Events: []Event{{"PreToolUse", ""}, {"PostToolUse", ""}, {"SessionEnd", ""}},
+		Caveat: "Codex runs a hook only when you have trusted it: start it, and trust the hook under /hooks, now and after each change"}
+	Gemini = &Host{Name: "gemini", Title: "Gemini CLI", Program: "gemini", Dir: ".gemini", File: "settings.json", Before: "BeforeTool", unit: time.Millisecond,
+		Events: []Event{{"BeforeTool", "*"}, {"AfterTool", "*"}, {"SessionEnd", ""}},
+		Caveat: "Gemini CLI runs a project's hooks only in a folder that it trusts"}
+	Cursor = &Host{Name: "cursor", Title: "Cursor", Program: "cursor", Dir: ".cursor", File: "hooks.json", Before: "preToolUse", unit: time.Second, flat: true,
+		Events: []Event{{"preToolUse", ""}, {"postToolUse", ""}, {"postToolUseFailure", ""}, {"sessionEnd", ""}},
+		Caveat: "versions of Cursor without preToolUse call no hook that is set up here"}
+)
+
+// All are the hosts, by name.
+var All = []*Host{ClaudeCode, Codex, Cursor, Gemini}
+
+// Find is the host of that name, or nil.
+func Find(name string) *Host {
+	for _, h := range All {
+		if h.Name == name {
+			return h
+		}
+	}
+	return nil
+}
+
+// Path is the host's file below a home or a project.
+func (h *Host) Path(base string) string { return filepath.Join(base, h.Dir, h.File) }
+
+// A Hook is a hook of ours in a host's file.
+type Hook struct {
+	Event, Matcher, Command string
+
+	Timeout    time.Duration // 0: the host's own
+	FailClosed bool          // of Cursor
+
+	place place
+}
+
+// A place is where a hook stands: in which element of its event's list, and in which of that
+// element's hooks.
+type place struct{ group, hook int }
+
+// entry is a hook as hosts write it, or a list of them with a matcher.
+type entry struct {
+	Matcher    *string  `json:"matcher,omitempty"`
+	Type       string   `json:"type,omitempty"`
+	Command    string   `json:"command,omitempty"`
+	Timeout    *float64 `json:"timeout,omitempty"`
+	FailClosed bool     `json:"failClosed,omitempty"`
+	Hooks      []entry  `json:"hooks,omitempty"`
+}
+
+// document is a host's file.
+type document struct {
+	value hujson.Value
+	root  *hujson.Object
+	hooks *hujson.Object // its member, or nil
+}
+
+// parse reads a host's file; an empty one has nothing in it.
+func parse(content []byte) (*document, error) {
+	if len(content) == 0 {
+		content = []byte("{}\n")
+	}
+	d := new(document)
+	var err error
+	if d.value, err = hujson.Parse(content); err != nil {
+		return nil, errors.New(strings.TrimPrefix(err.Error(), "hujson: "))
+	}
+	standard := d.value.Clone()
+	standard.Standardize()
+	if err := jsonv2.Unmarshal(standard.Pack(), new(map[string]any)); err != nil { // a member that stands twice is one that hides another
+		return nil, errors.New(strings.TrimPrefix(err.Error(), "jsontext: "))
+	}
+	var ok bool
+	if d.root, ok = d.value.Value.(*hujson.Object); !ok {
+		return nil, errors.New("it is no JSON object")
+	}
+	hooks := member(d.root, "hooks")
+	if hooks == nil {
+		return d, nil
+	}
+	if d.hooks, ok = hooks.Value.(*hujson.Object); !ok {
+		return nil, errors.New("hooks is no JSON object")
+	}
+	for _, m := range d.hooks.Members {
+		if _, ok := m.Value.Value.(*hujson.Array); !ok {
+			return nil, fmt.Errorf("the hooks of %s are no list", nameOf(m))
+		}
+		if _, err := entries(&m.Value); err != nil {
+			return nil, fmt.Errorf("the hooks of %s are not as they should be: %w", nameOf(m), err)
+		}
+	}
+	return d, nil
+}
+
+func nameOf(m hujson.ObjectMember) string { return m.Name.Value.(hujson.Literal).String() }
+
+// member is an object's member of that name, or nil.
+func member(o *hujson.Object, name string) *hujson.Value {
+	for i := range o.Members {
+		if nameOf(o.Members[i]) == name {
+			return &o.Members[i].Value
+		}
+	}
+	return nil
+}
+
+// entries are the hooks of an event, as a list.
+func entries(v *hujson.Value) (all []entry, err error) {
+	standard := v.Clone()
+	standard.Standardize()
+	return all, jsonv2.Unmarshal(standard.Pack(), &all) // which tells A from a, as hosts do
+}
+
+// Installed are the hooks of ours that a host's file has.
+func (h *Host) Installed(content []byte) ([]Hook, error) {
+	d, err := parse(content)
+	if err != nil {
+		return nil, err
+	}
+	return h.installed(d), nil
+}
+
+func (h *Host) installed(d *document) (out []Hook) {
+	if d.hooks == nil {
+		return nil
+	}
+	for _, m := range d.hooks.Members {
+		all, _ := entries(&m.Value) // as parse did
+		for i, e := range all {
+			if h.flat {
+				out = h.ours(out, nameOf(m), place{i, -1}, e, e)
+				continue
+			}
+			for j, inner := range e.Hooks {
+				out = h.ours(out, nameOf(m), place{i, j}, e, inner)
+			}
+		}
+	}
+	return out
+}
+
+func (h *Host) ours(out []Hook, event string, at place, group, e entry) []Hook {
+	if !h.Ours(e.Command) {
+		return out
+	}
+	k := Hook{Event: event, Command: e.Command, FailClosed: e.FailClosed, place: at}
+	if group.Matcher != nil {
+		k.Matcher = *group.Matcher
+	}
+	if e.Timeout != nil {
+		k.Timeout = time.Duration(*e.Timeout * float64(h.unit))
+	}
+	return append(out, k)
+}
+
+// Ours reports whether a command line is a hook of this program for the host.
+func (h *Host) Ours(command string) bool {
+	_, args, ok := Words(command)
+	return ok && len(args) >= 2 && args[0] == "hook" && args[1] == h.Name
+}
+
+// Words are the program and the arguments of a command line that runs this program, whatever
+// its path, and nothing else.
+func Words(command string) (program string, args []string, ok bool) {
+	s := facts.ParseShell(command)
+	if len(s.Commands) != 1 || strings.TrimSuffix(s.Commands[0].Name, ".exe") != "helm-ai-kernel" {
+		return "", nil, false
+	}
+	return s.Commands[0].Path, s.Commands[0].Args, true
+}
+
+// CommandLine is a command line for a shell.
+func CommandLine(program string, args ...string) string {
+	out := quote(program)
+	for _, a := range args {
+		out += " " + quote(a)
+	}
+	return out
+}
+
+func quote(s string) string {
+	if s != "" && strings.IndexFunc(s, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("-_./:=@%+,", r)
+	}) < 0 {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+// Set gives the file one hook of ours for each of the host's events, and takes out any others
+// of ours. A file that has just these is returned as it is.
+func (h *Host) Set(content []byte, command string, timeout time.Duration) ([]byte, error) {
+	d, err := parse(content)
+	if err != nil {
+		return nil, err
+	}
+	var want []Hook
+	for _, e := range h.Events {
+		want = append(want, Hook{Event: e.Name, Matcher: e.Matcher, Command: command, Timeout: timeout, FailClosed: h.flat})
+	}
+	if same(h.installed(d), want) {
+		return content, nil
+	}
+	h.remove(d)
+	in := d.indent()
+	if h.flat && member(d.root, "version") == nil {
+		in.addMember(d.root, 0, "version", 1)
+	}
+	if d.hooks == nil {
+		d.hooks = in.addMember(d.root, 0, "hooks", map[string]any{}).(*hujson.Object)
+	}
+	seconds := float64(timeout) / float64(h.unit)
+	for _, e := range h.Events {
+		list := member(d.hooks, e.Name)
+		if list == nil {
+			in.addMember(d.hooks, 1, e.Name, []any{})
+			list = member(d.hooks, e.Name)
+		}
+		one := entry{Type: "command", Command: command, Timeout: &seconds}
+		if h.flat {
+			one.Type, one.FailClosed = "", true
+		} else {
+			one = entry{Hooks: []entry{one}}
+			if e.Matcher != "" {
+				one.Matcher = &e.Matcher
+			}
+		}
+		in.addElement(list.Value.(*hujson.Array), 2, one)
+	}
+	return d.value.Pack(), nil
+}
+
+// same reports whether two lists have the same hooks, wherever they stand.
+func same(have, want []Hook) bool {
+	less := func(a, b Hook) int { return strings.Compare(a.Event, b.Event) }
+	have, want = slices.Clone(have), slices.Clone(want)
+	for i := range have {
+		have[i].place = place{}
+	}
+	slices.SortFunc(have, less)
+	slices.SortFunc(want, less)
+	return slices.Equal(have, want)
+}
+
+// Remove takes the hooks of ours out, and what then holds nothing. A nil result is a file in
+// which nothing is left.
+func (h *Host) Remove(content []byte) ([]byte, error) {
+	d, err := parse(content)
+	if err != nil {
+		return nil, err
+	}
+	if !h.remove(d) {
+		return content, nil
+	}
+	left := len(d.root.Members)
+	if h.flat && member(d.root, "version") != nil {
+		left--
+	}
+	if left == 0 && !strings.ContainsAny(d.value.String(), "/") { // nor a comment
+		return nil, nil
+	}
+	return d.value.Pack(), nil
+}
+
+// remove takes our hooks out, and lists and objects in which nothing else was.
+func (h *Host) remove(d *document) (removed bool) {
+	for _, k := range slices.Backward(h.installed(d)) { // so that the places of the others stay
+		removed = true
+		list := member(d.hooks, k.Event).Value.(*hujson.Array)
+		if k.place.hook >= 0 {
+			inner := member(list.Elements[k.place.group].Value.(*hujson.Object), "hooks").Value.(*hujson.Array)
+			if removeElement(inner, k.place.hook); len(inner.Elements) > 0 {
+				continue
+			}
+		}
+		if removeElement(list, k.place.group); len(list.Elements) == 0 {
+			removeMember(d.hooks, k.Event)
+		}
+	}
+	if removed && len(d.hooks.Members) == 0 {
+		removeMember(d.root, "hooks")
+		d.hooks = nil
+	}
+	return removed
+}
+
+func removeElement(a *hujson.Array, i int) {
+	if i > 0 && i == len(a.Elements)-1 {
+		a.Elements[i-1].AfterExtra = comma(a.Elements[i].AfterExtra)
+	}
+	if a.Elements = slices.Delete(a.Elements, i, i+1); len(a.Elements) == 0 {
+		a.AfterExtra = nil
+	}
+}
+
+func removeMember(o *hujson.Object, name string) {
+	if last := len(o.Members) - 1; last > 0 && nameOf(o.Members[last]) == name {
+		o.Members[last-1].Value.AfterExtra = comma(o.Members[last].Value.AfterExtra)
+	}
+	o.Members = slices.DeleteFunc(o.Members, func(m hujson.ObjectMember) bool { return nameOf(m) == name })
+	if len(o.Members) == 0 {
+		o.AfterExtra = nil
+	}
+}
+
+// comma is what stands behind the last of several, where this stood behind it: something
+// where there is a comma after it.
+func comma(after hujson.Extra) hujson.Extra {
+	if after == nil {
+		return nil
+	}
+	return hujson.Extra{}
+}
+
+// An indentation is what one level of a file is moved in by.
+type indentation string
+
+// indent is how the file moves its members in, two blanks where it has none on a line of
+// their own.
+func (d *document) indent() indentation {
+	if len(d.root.Members) > 0 {
+		before := string(d.root.Members[0].Name.BeforeExtra)
+		if i := strings.LastIndexByte(before, '\n'); i >= 0 && i+1 < len(before) && strings.Trim(before[i+1:], " \t") == "" {
+			return indentation(before[i+1:])
+		}
+	}
+	return "  "
+}
+
+func (in indentation) line(depth int) hujson.Extra {
+	return hujson.Extra("\n" + strings.Repeat(string(in), depth))
+}
+
+// value is a value on lines of its own.
+func (in indentation) value(depth int, v any) hujson.ValueTrimmed {
+	b, err := json.MarshalIndent(v, strings.Repeat(string(in), depth), string(in))
+	if err != nil {
+		panic(err) // strings and numbers
+	}
+	parsed, err := hujson.Parse(b)
+	if err != nil {
+		panic(err) // JSON
+	}
+	return parsed.Value
+}
+
+// addMember adds a member to an object at that depth, on a line of its own.
+func (in indentation) addMember(o *hujson.Object, depth int, name string, v any) hujson.ValueTrimmed {
+	value := in.value(depth+1, v)
+	added := hujson.ObjectMember{Name: hujson.Value{BeforeExtra: in.line(depth + 1), Value: hujson.String(name)},
+		Value: hujson.Value{BeforeExtra: hujson.Extra(" "), Value: value}}
+	if last := len(o.Members) - 1; last >= 0 {
+		added.Value.AfterExtra = comma(o.Members[last].Value.AfterExtra)
+	}
+	o.Members = append(o.Members, added)
+	if !strings.Contains(string(o.AfterExtra), "\n") {
+		o.AfterExtra = in.line(depth)
+	}
+	return value
+}
+
+// addElement adds an element to a list at that depth, on a line of its own.
+func (in indentation) addElement(a *hujson.Array, depth int, v any) {
+	added := hujson.ArrayElement{BeforeExtra: in.line(depth + 1), Value: in.value(depth+1, v)}
+	if last := len(a.Elements) - 1; last >= 0 {
+		added.AfterExtra = comma(a.Elements[last].AfterExtra)
+	}
+	a.Elements = append(a.Elements, added)
+	if !strings.Contains(string(a.AfterExtra), "\n") {
+		a.AfterExtra = in.line(depth)
+	}
+}

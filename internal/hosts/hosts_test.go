@@ -1,0 +1,283 @@
+package hosts
+
+import (
+	"bytes"
+	"encoding/json"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tailscale/hujson"
+)
+
+const command = "/opt/helm-ai-kernel hook "
+
+// TestSet writes the file of each host that has none.
+func TestSet(t *testing.T) {
+	for h, want := range map[*Host]string{
+		Codex: `{
+  "hooks": {
+    "PreToolUse": [
+      {
+        "hooks": [
+          {
+            "type": "command",
+            "command": "/opt/helm-ai-kernel hook codex",
+            "timeout": 60
+          }
+        ]
+      }
+    ],
+    "PostToolUse": [
+      {
+        "hooks": [
+          {
+            "type": "command",
+            "command": "/opt/helm-ai-kernel hook codex",
+            "timeout": 60
+          }
+        ]
+      }
+    ],
+    "SessionEnd": [
+      {
+        "hooks": [
+          {
+            "type": "command",
+            "command": "/opt/helm-ai-kernel hook codex",
+            "timeout": 60
+          }
+        ]
+      }
+    ]
+  }
+}
+`,
+		Cursor: `{
+  "version": 1,
+  "hooks": {
+    "preToolUse": [
+      {
+        "command": "/opt/helm-ai-kernel hook cursor",
+        "timeout": 60,
+        "failClosed": true
+      }
+    ],
+    "postToolUse": [
+      {
+        "command": "/opt/helm-ai-kernel hook cursor",
+        "timeout": 60,
+        "failClosed": true
+      }
+    ],
+    "postToolUseFailure": [
+      {
+        "command": "/opt/helm-ai-kernel hook cursor",
+        "timeout": 60,
+        "failClosed": true
+      }
+    ],
+    "sessionEnd": [
+      {
+        "command": "/opt/helm-ai-kernel hook cursor",
+        "timeout": 60,
+        "failClosed": true
+      }
+    ]
+  }
+}
+`} {
+		got, err := h.Set(nil, command+h.Name, time.Minute)
+		if err != nil || string(got) != want {
+			t.Errorf("%s: %v\n%s", h.Name, err, got)
+		}
+	}
+}
+
+// files are such as people have.
+var files = []string{
+	"", "{}", "{}\n", "{\n}\n", `{"model":"x"}`,
+	`{
+    "permissions": { "allow": ["Bash(ls:*)"] }, // ours
+    "hooks": {
+        "PreToolUse": [
+            { "matcher": "Bash", "hooks": [{ "type": "command", "command": "my-own-hook" }] }
+        ],
+        "Stop": [],
+    },
+}
+`,
+	"{\n\t\"version\": 1,\n\t\"hooks\": {\n\t\t\"preToolUse\": [ { \"command\": \"other\", \"timeout\": 5 } ]\n\t}\n}",
+	`{"hooks":{"PreToolUse":[{"hooks":[{"type":"command","command":"a"},{"type":"command","command":"helm-ai-kernel hook claude-code"},{"type":"command","command":"b"}]}]}}`,
+	`{"hooks":{"PreToolUse":[{"matcher":"*","hooks":[{"type":"command","command":"HELM_WAIT=1s /usr/bin/helm-ai-kernel hook claude-code --wait 5s","timeout":15}]}]},"z":null}`,
+	`{"hooks":{}}`,
+	`{"hooks":{"BeforeTool":[{"hooks":[]}]}}`,
+}
+
+// TestSetAndRemove: what was there stays, ours is there once, a second time changes nothing,
+// and what is taken out again leaves what was there.
+func TestSetAndRemove(t *testing.T) {
+	for _, h := range All {
+		for _, file := range files {
+			set, err := h.Set([]byte(file), command+h.Name, time.Minute)
+			if err != nil {
+				t.Fatalf("%s: %s: %v", h.Name, file, err)
+			}
+			have, err := h.Installed(set)
+			if err != nil || len(have) != len(h.Events) {
+				t.Fatalf("%s: %s: %v, %+v", h.Name, set, err, have)
+			}
+			for _, k := range have {
+				if k.Command != command+h.Name || k.Timeout != time.Minute {
+					t.Errorf("%s: %+v", h.Name, k)
+				}
+			}
+			if again, err := h.Set(set, command+h.Name, time.Minute); err != nil || !bytes.Equal(again, set) {
+				t.Errorf("%s: set twice: %v\n%s", h.Name, err, again)
+			}
+			other, err := h.Set(set, command+h.Name+" --wait 5s", 30*time.Second)
+			if have, _ := h.Installed(other); err != nil || len(have) != len(h.Events) || have[0].Timeout != 30*time.Second {
+				t.Errorf("%s: set otherwise: %v, %+v", h.Name, err, have)
+			}
+			if others, want := without(t, h, set), without(t, h, []byte(file)); !reflect.DeepEqual(others, want) {
+				t.Errorf("%s: what others had in %s is now\n%s", h.Name, file, set)
+			}
+			removed, err := h.Remove(set)
+			if err != nil || !reflect.DeepEqual(without(t, h, removed), without(t, h, []byte(file))) {
+				t.Errorf("%s: removed: %v\n%s\n%s", h.Name, err, file, removed)
+			}
+			if have, err := h.Installed(removed); len(have) > 0 || err != nil {
+				t.Errorf("%s: %+v is left", h.Name, have)
+			}
+		}
+	}
+	// To the byte, where the file has lines of its own.
+	mine := files[5]
+	set, _ := ClaudeCode.Set([]byte(mine), command+"claude-code", time.Minute)
+	if removed, _ := ClaudeCode.Remove(set); string(removed) != mine {
+		t.Errorf("%s", removed)
+	}
+	if !strings.Contains(string(set), "\n        \"PostToolUse\": [\n            {\n                \"matcher\": \"*\"") || !strings.Contains(string(set), "// ours") {
+		t.Errorf("it is not moved in as the rest is:\n%s", set)
+	}
+}
+
+// without is a file's value without hooks of ours and without what holds nothing.
+func without(t *testing.T, h *Host, content []byte) any {
+	t.Helper()
+	if len(content) == 0 {
+		return map[string]any{}
+	}
+	standard, err := hujson.Standardize(bytes.Clone(content))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var v map[string]any
+	if err := json.Unmarshal(standard, &v); err != nil {
+		t.Fatal(err)
+	}
+	if h == Cursor {
+		delete(v, "version")
+	}
+	prune(h, v)
+	return v
+}
+
+func prune(h *Host, v map[string]any) {
+	hooks, ok := v["hooks"].(map[string]any)
+	if !ok {
+		return
+	}
+	ours := func(x any) bool {
+		c, _ := x.(map[string]any)["command"].(string)
+		return h.Ours(c)
+	}
+	for name, list := range hooks {
+		var left []any
+		for _, group := range list.([]any) {
+			g := group.(map[string]any)
+			if inner, ok := g["hooks"].([]any); ok && !h.flat {
+				var kept []any
+				for _, k := range inner {
+					if !ours(k) {
+						kept = append(kept, k)
+					}
+				}
+				if len(kept) == 0 {
+					continue
+				}
+				g["hooks"] = kept
+			} else if ours(group) {
+				continue
+			}
+			left = append(left, g)
+		}
+		if hooks[name] = left; len(left) == 0 {
+			delete(hooks, name)
+		}
+	}
+	if len(hooks) == 0 {
+		delete(v, "hooks")
+	}
+}
+
+// TestRefused: what cannot be read is not changed.
+func TestRefused(t *testing.T) {
+	for _, bad := range []string{"[", "[]", "null", "1", `"x"`, "{", `{"hooks":[]}`, `{"hooks":null}`, `{"hooks":{"PreToolUse":{}}}`, `{"hooks":{"PreToolUse":[1]}}`,
+		`{"hooks":{},"hooks":{}}`, `{"a":1,"a":2}`, `{"hooks":{"PreToolUse":[{"hooks":7}]}}`, "{} {}", "\xff"} {
+		for _, h := range All {
+			if _, err := h.Set([]byte(bad), command+h.Name, time.Minute); err == nil {
+				t.Errorf("%s: %q is set", h.Name, bad)
+			}
+			if _, err := h.Remove([]byte(bad)); err == nil {
+				t.Errorf("%s: %q is removed from", h.Name, bad)
+			}
+		}
+	}
+}
+
+// TestOurs: a hook of ours is this program with nothing around it.
+func TestOurs(t *testing.T) {
+	for line, want := range map[string]bool{
+		"helm-ai-kernel hook codex":                              true,
+		"'/a b/helm-ai-kernel' hook codex --wait 1s":             true,
+		"HELM_HOME=/x helm-ai-kernel hook codex":                 true,
+		"/opt/helm-ai-kernel.exe hook codex":                     true,
+		"helm-ai-kernel hook claude-code":                        false,
+		"helm-ai-kernel hook codex || true":                      false,
+		"helm-ai-kernel decide hook codex":                       false,
+		"echo helm-ai-kernel hook codex":                         false,
+		"":                                                       false,
+		"\"":                                                     false,
+		CommandLine("/it's/helm-ai-kernel", "hook", "codex", ""): true,
+	} {
+		if got := Codex.Ours(line); got != want {
+			t.Errorf("%q: %t", line, got)
+		}
+	}
+}
+
+func FuzzSet(f *testing.F) {
+	for _, file := range files {
+		f.Add([]byte(file))
+	}
+	f.Fuzz(func(t *testing.T, file []byte) {
+		for _, h := range All {
+			set, err := h.Set(file, command+h.Name, time.Minute)
+			if err != nil {
+				continue
+			}
+			if again, err := h.Set(set, command+h.Name, time.Minute); err != nil || !bytes.Equal(set, again) {
+				t.Fatalf("%s: set twice: %v\n%q\n%q", h.Name, err, set, again)
+			}
+			removed, err := h.Remove(set)
+			if err != nil {
+				t.Fatalf("%s: %v\n%q", h.Name, err, set)
+			}
+			if !reflect.DeepEqual(without(t, h, removed), without(t, h, file)) {
+				t.Fatalf("%s: %q became %q", h.Name, file, removed)
+			}
+		}
+	})
+}
