@@ -128,6 +128,7 @@ type Announcing struct {
 	Command   bool   `json:"command"`
 	Delivered uint64 `json:"delivered"`
 	Failed    uint64 `json:"failed"`  // attempts
+	Expired   uint64 `json:"expired"` // that nobody was told of in time
 	Waiting   int    `json:"waiting"` // approvals that are not announced yet
 	LastError string `json:"last_error,omitzero"`
 }

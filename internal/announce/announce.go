@@ -33,7 +33,7 @@ import (
 
 // Limits of announcing.
 const (
-	parallel   = 8                // announcements at once
+	parallel   = 8                // announcements at once, of each way
 	attemptFor = 10 * time.Second // of a webhook
 	commandFor = 30 * time.Second
 	firstRetry = time.Second
@@ -54,6 +54,7 @@ type Config struct {
 type Counts struct {
 	Delivered uint64 `json:"delivered"`
 	Failed    uint64 `json:"failed"`              // attempts
+	Expired   uint64 `json:"expired"`             // that nobody was told of before it was too late
 	Waiting   int    `json:"waiting"`             // approvals that are not announced yet
 	LastError string `json:"last_error,omitzero"` // of the last attempt that failed
 }
@@ -62,7 +63,8 @@ type Counts struct {
 type Announcer struct {
 	Config
 	client *http.Client
-	slots  chan struct{}
+	hooks  chan struct{} // slots of the webhook
+	runs   chan struct{} // and of the command: a receiver that hangs does not keep the other way waiting
 
 	mu     sync.Mutex
 	counts Counts
@@ -70,7 +72,7 @@ type Announcer struct {
 
 // New makes an announcer. Nothing happens before Run.
 func New(c Config) *Announcer {
-	return &Announcer{Config: c, slots: make(chan struct{}, parallel), client: &http.Client{Timeout: attemptFor,
+	return &Announcer{Config: c, hooks: make(chan struct{}, parallel), runs: make(chan struct{}, parallel), client: &http.Client{Timeout: attemptFor,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}} // where to is configured, not answered
 }
 
@@ -176,24 +178,29 @@ func (a *Announcer) announce(ctx context.Context, id string) {
 	defer stop()
 	var wg sync.WaitGroup
 	if a.URL != "" {
-		wg.Go(func() { a.insist(ctx, id, func() error { return a.post(ctx, id, body) }) })
+		wg.Go(func() { a.insist(ctx, id, a.hooks, func() error { return a.post(ctx, id, body) }) })
 	}
 	if len(a.Command) > 0 {
-		wg.Go(func() { a.insist(ctx, id, func() error { return a.run(ctx, body) }) })
+		wg.Go(func() { a.insist(ctx, id, a.runs, func() error { return a.run(ctx, body) }) })
 	}
 	wg.Wait()
 }
 
 // insist tries until it succeeds or ctx ends, ever more seldom.
-func (a *Announcer) insist(ctx context.Context, id string, try func() error) {
+func (a *Announcer) insist(ctx context.Context, id string, slots chan struct{}, try func() error) {
+	defer func() {
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			a.note(func(c *Counts) { c.Expired++ })
+		}
+	}()
 	for pause := firstRetry; ; pause = min(2*pause, lastRetry) {
 		select {
-		case a.slots <- struct{}{}:
+		case slots <- struct{}{}:
 		case <-ctx.Done():
 			return
 		}
 		err := try()
-		<-a.slots
+		<-slots
 		if err == nil {
 			a.note(func(c *Counts) { c.Delivered++ })
 			return

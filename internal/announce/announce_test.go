@@ -13,8 +13,11 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -39,11 +42,16 @@ tools = ["t.ask"]
 `
 
 func newKernel(t *testing.T) *kernel.Kernel {
+	return newKernelOver(t, func(s ledger.Store) ledger.Store { return s })
+}
+
+func newKernelOver(t *testing.T, wrap func(ledger.Store) ledger.Store) *kernel.Kernel {
 	t.Helper()
-	store, err := sqlite.Open(filepath.Join(t.TempDir(), "log.db"))
+	file, err := sqlite.Open(filepath.Join(t.TempDir(), "log.db"))
 	if err != nil {
 		t.Fatal(err)
 	}
+	store := wrap(file)
 	opts := ledger.Options{Key: ed25519.NewKeyFromSeed(make([]byte, 32)), Now: time.Now}
 	if err := ledger.Create(t.Context(), store, "helm.test/1", opts); err != nil {
 		t.Fatal(err)
@@ -282,6 +290,97 @@ func TestCommand(t *testing.T) {
 		t.Errorf("%s", s)
 	}
 	if n := a.Counts(); n.Failed != 1 || !strings.Contains(n.LastError, "exit status 3: no") {
+		t.Errorf("%+v", n)
+	}
+}
+
+// TestHangingCommand: more commands that hang than there is room for keep no webhook waiting,
+// and end with their approvals.
+func TestHangingCommand(t *testing.T) {
+	k := newKernel(t)
+	dir := t.TempDir()
+	script := filepath.Join(dir, "hang")
+	if err := os.WriteFile(script, []byte("#!/bin/sh\necho $$ > "+dir+"/$$.pid\nexec sleep 300\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	rec := &receiver{}
+	server := httptest.NewServer(rec)
+	defer server.Close()
+	a, _ := run(t, Config{Kernel: k, URL: server.URL, Secret: secret, Command: []string{script}})
+	var ids []string
+	for i := range 2 * parallel {
+		ids = append(ids, ask(t, k, i))
+	}
+	until(t, "every webhook was sent", func() bool { return a.Counts().Delivered == 2*parallel })
+	pids := func() []string { all, _ := filepath.Glob(dir + "/*.pid"); return all }
+	until(t, "as many commands hang as may", func() bool { return len(pids()) == parallel })
+	for _, id := range ids {
+		if _, err := k.Answer(t.Context(), kernel.Answer{ID: id, Approve: true, Principal: "operator:o", Boundary: "test"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	until(t, "all has ended", func() bool { return a.Counts().Waiting == 0 })
+	for _, path := range pids() {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p, err := os.FindProcess(pid); err == nil && p.Signal(syscall.Signal(0)) == nil {
+			t.Errorf("the command %d still runs", pid)
+		}
+	}
+	if n := a.Counts(); n.Expired != 0 || n.Delivered != 2*parallel {
+		t.Errorf("%+v", n)
+	}
+}
+
+// TestExpired: what nobody could be told of in time is counted.
+func TestExpired(t *testing.T) {
+	k := newKernel(t)
+	p, err := policy.Compile("test.toml", []byte(asking+"approvers = { expires = \"1s\" }\n"))
+	if err == nil {
+		_, err = k.Activate(t.Context(), p, "operator:test")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(http.NotFoundHandler())
+	defer server.Close()
+	a, _ := run(t, Config{Kernel: k, URL: server.URL, Secret: secret})
+	ask(t, k, 1)
+	until(t, "it has expired", func() bool { n := a.Counts(); return n.Expired == 1 && n.Waiting == 0 && n.Delivered == 0 })
+}
+
+// failing is a store of which so many reads fail.
+type failing struct {
+	ledger.Store
+	fails atomic.Int64
+}
+
+func (s *failing) View(ctx context.Context, read func(ledger.Reader) error) error {
+	if s.fails.Add(-1) >= 0 {
+		return errors.New("the store has a weak moment")
+	}
+	return s.Store.View(ctx, read)
+}
+
+// TestFailingStore: an approval that could not be read as it was first looked at is announced
+// all the same.
+func TestFailingStore(t *testing.T) {
+	var store *failing
+	k := newKernelOver(t, func(s ledger.Store) ledger.Store { store = &failing{Store: s}; return store })
+	rec := &receiver{}
+	server := httptest.NewServer(rec)
+	defer server.Close()
+	a := New(Config{Kernel: k, URL: server.URL, Secret: secret, Log: slog.New(slog.DiscardHandler)})
+	id := ask(t, k, 1)
+	store.fails.Store(1) // at once: the log itself looks at its store each second, and would stop
+	a.announce(t.Context(), id)
+	if n := a.Counts(); n.Delivered != 1 || n.Failed != 1 || n.Waiting != 0 || !strings.Contains(n.LastError, "weak moment") {
 		t.Errorf("%+v", n)
 	}
 }

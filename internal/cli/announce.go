@@ -75,5 +75,5 @@ func (s *server) announcing() *httpapi.Announcing {
 		return nil
 	}
 	n := s.announcer.Counts()
-	return &httpapi.Announcing{Webhook: s.announce.webhook != "", Command: s.announce.command != "", Delivered: n.Delivered, Failed: n.Failed, Waiting: n.Waiting, LastError: n.LastError}
+	return &httpapi.Announcing{Webhook: s.announce.webhook != "", Command: s.announce.command != "", Delivered: n.Delivered, Failed: n.Failed, Expired: n.Expired, Waiting: n.Waiting, LastError: n.LastError}
 }

@@ -143,7 +143,7 @@ func (a *app) showStatus(st *httpapi.BoundaryAnswer) {
 		add("", "%s", b.Covers)
 	}
 	if n := st.Process.Announcing; n != nil {
-		add("announced", "%d approvals; %d attempts failed; %d wait", n.Delivered, n.Failed, n.Waiting)
+		add("announced", "%d approvals; %d attempts failed; %d expired first; %d wait", n.Delivered, n.Failed, n.Expired, n.Waiting)
 		if n.LastError != "" {
 			add("", "last error: %s", n.LastError)
 		}
