@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -192,5 +193,43 @@ func TestManyWait(t *testing.T) {
 	}
 	if n != 64 {
 		t.Errorf("%d were answered", n)
+	}
+}
+
+// TestWhoGoesMakesRoom: a client that goes while it waits for an answer leaves its place to
+// the next, and the approval to whoever asks again.
+func TestWhoGoesMakesRoom(t *testing.T) {
+	f := newFixture(t, func(c *Config) { c.MaxWaiters = 1 })
+	body := `{"agent":"a","session":"s","tool":"pay.transfer","arguments":{"amount":5000,"to":"x"}}`
+	ctx, leave := context.WithCancel(t.Context())
+	gone := make(chan error, 1)
+	go func() {
+		req, err := http.NewRequestWithContext(ctx, "POST", f.http.URL+"/v1/decisions?wait=1m", strings.NewReader(body))
+		if err == nil {
+			req.Header.Set("Content-Type", "application/json")
+			_, err = http.DefaultClient.Do(req)
+		}
+		gone <- err
+	}()
+	f.pending(1)
+	if status, b, _ := f.do("POST", "/v1/decisions?wait=1s", "", body); status != 429 {
+		t.Fatalf("there is room for two: %d %s", status, b)
+	}
+	leave()
+	if err := <-gone; err == nil {
+		t.Fatal("it was answered")
+	}
+	for began := time.Now(); ; time.Sleep(5 * time.Millisecond) {
+		status, b, _ := f.do("POST", "/v1/decisions?wait=1ms", "", body)
+		if status == 200 {
+			break
+		}
+		if status != 429 || time.Since(began) > 10*time.Second {
+			t.Fatalf("no place came free: %d %s", status, b)
+		}
+	}
+	ids, err := f.kernel.Pending(t.Context())
+	if err != nil || len(ids) != 1 {
+		t.Errorf("%v, %v", ids, err)
 	}
 }
