@@ -4,19 +4,21 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 
-	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/helm-ai-kernel/helm-ai-kernel"
 )
 
-// ClaudeCode is Claude Code's name, in agents, tools and commands.
-const ClaudeCode = "claude-code"
+const nameClaudeCode = "claude-code"
 
-// claudeInput is what Claude Code writes to a hook's standard input. It has more members,
-// and gets others with its versions.
+// ClaudeCode blocks a call at exit code 2, and tells the agent what stands on standard error.
+var ClaudeCode = &Host{Name: nameClaudeCode, Title: "Claude Code", Events: "PreToolUse, PostToolUse, PostToolUseFailure and SessionEnd",
+	read: readClaude, Allow: silence,
+	Block: func(reason string) []Answer { return []Answer{{Err: reason + "\n", Exit: exitBlock}} }}
+
+// claudeInput is what Claude Code writes to a hook's standard input, and Codex, which
+// follows it. It has more members, and gets others with its versions.
 type claudeInput struct {
 	Event          string         `json:"hook_event_name"`
 	Session        string         `json:"session_id"`
@@ -31,15 +33,18 @@ type claudeInput struct {
 	Error          jsontext.Value `json:"error"`         // PostToolUseFailure
 }
 
-// ReadClaude reads what Claude Code tells.
-func ReadClaude(input []byte) (*Event, error) {
+func readClaude(h *Host, input []byte, _ string) (*Event, error) {
 	var in claudeInput
-	if err := jsonv2.Unmarshal(input, &in); err != nil {
-		return nil, fmt.Errorf("what Claude Code told cannot be read: %w", err)
+	if err := h.unmarshal(input, &in); err != nil {
+		return nil, err
 	}
-	e := &Event{Call: helm.Call{Agent: ClaudeCode, Session: name(in.Session), CallID: name(in.CallID), Tool: claudeTool(in.Tool)}}
+	return in.event(h)
+}
+
+func (in *claudeInput) event(h *Host) (*Event, error) {
+	e := &Event{Call: helm.Call{Agent: h.Name, Session: name(in.Session), CallID: name(in.CallID), Tool: toolName(h.Name, in.Tool)}}
 	if in.Session == "" {
-		return nil, errors.New("what Claude Code told has no session_id")
+		return nil, fmt.Errorf("what %s told has no session_id", h.Title)
 	}
 	switch in.Event {
 	case "PreToolUse":
@@ -52,35 +57,16 @@ func ReadClaude(input []byte) (*Event, error) {
 		e.Moment = Ended
 		return e, nil
 	default:
-		return nil, fmt.Errorf("the event %.40q is none that this hook is for: PreToolUse, PostToolUse, PostToolUseFailure and SessionEnd are", in.Event)
+		return nil, h.notOurs(in.Event)
 	}
 	if in.Tool == "" || in.CallID == "" {
-		return nil, fmt.Errorf("what Claude Code told of %s has no tool_name or no tool_use_id", in.Event)
+		return nil, fmt.Errorf("what %s told of %s has no tool_name or no tool_use_id", h.Title, in.Event)
 	}
-	var err error
-	if e.Call.Arguments, err = object("tool_input", in.Input); err != nil {
-		return nil, err
-	}
+	var err, cerr error
 	if len(e.Result) == 0 {
 		e.Result = nil
 	}
-	context := map[string]string{}
-	for key, v := range map[string]string{"cwd": in.Cwd, "permission_mode": in.PermissionMode, "subagent": in.AgentID, "subagent_type": in.AgentType} {
-		if v != "" {
-			context[key] = v
-		}
-	}
-	e.Call.Context, err = jsonv2.Marshal(context, jsonv2.Deterministic(true))
-	return e, err
-}
-
-// claudeTool is a tool's full name: of an MCP server's tool its server's, which Claude Code
-// calls mcp__SERVER__TOOL, and of its own tools claude-code.
-func claudeTool(s string) string {
-	if rest, ok := strings.CutPrefix(s, "mcp__"); ok {
-		if server, tool, ok := strings.Cut(rest, "__"); ok && server != "" && tool != "" && server != ClaudeCode {
-			return name(server + "." + tool)
-		}
-	}
-	return name(ClaudeCode + "." + s)
+	e.Call.Arguments, err = object("tool_input", in.Input)
+	e.Call.Context, cerr = callContext(map[string]string{"cwd": in.Cwd, "permission_mode": in.PermissionMode, "subagent": in.AgentID, "subagent_type": in.AgentType})
+	return e, errors.Join(err, cerr)
 }

@@ -1,14 +1,17 @@
 package hook
 
 import (
+	"flag"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/helm-ai-kernel/helm-ai-kernel"
 )
 
-func TestReadClaude(t *testing.T) {
+func TestReadClaudeCode(t *testing.T) {
 	const common = `"session_id":"abc-1","transcript_path":"/t.jsonl","cwd":"/srv/app","permission_mode":"default"`
 	for _, c := range []struct{ in, want string }{
 		{`{` + common + `,"hook_event_name":"PreToolUse","tool_name":"Bash","tool_input":{"command":"ls","timeout":1e3},"tool_use_id":"toolu_1"}`,
@@ -24,7 +27,7 @@ func TestReadClaude(t *testing.T) {
 			`1 abc-1 t claude-code.Bash {} {"cwd":"/srv/app","permission_mode":"default"} error "it broke"`},
 		{`{` + common + `,"hook_event_name":"SessionEnd","reason":"clear"}`, `2 abc-1  claude-code.  `},
 	} {
-		e, err := ReadClaude([]byte(c.in))
+		e, err := ClaudeCode.Read([]byte(c.in), "")
 		if err != nil {
 			t.Errorf("%s: %v", c.in, err)
 			continue
@@ -48,7 +51,7 @@ func TestReadClaude(t *testing.T) {
 		{`{"session_id":"a","hook_event_name":"preToolUse","tool_name":"Bash","tool_input":{},"tool_use_id":"t"}`, `the event "preToolUse" is none`},
 		{`{"session_id":"a"}`, `the event "" is none`},
 	} {
-		if e, err := ReadClaude([]byte(c.in)); err == nil || !strings.Contains(err.Error(), c.says) {
+		if e, err := ClaudeCode.Read([]byte(c.in), ""); err == nil || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %+v, %v, want %q", c.in, e, err, c.says)
 		}
 	}
@@ -66,22 +69,101 @@ func TestName(t *testing.T) {
 	}
 }
 
+var update = flag.Bool("update", false, "write the golden files")
+
+// TestGolden reads what each host tells (testdata/HOST/NAME.json), and holds what is read of
+// it, and each host's answers, against the golden files beside.
+func TestGolden(t *testing.T) {
+	for _, h := range Hosts {
+		inputs, err := filepath.Glob(filepath.Join("testdata", h.Name, "*.json"))
+		if err != nil || len(inputs) == 0 {
+			t.Fatalf("%s has no inputs: %v", h.Name, err)
+		}
+		for _, file := range inputs {
+			input, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			golden(t, strings.TrimSuffix(file, "json")+"golden", shown(h.Read(input, "/srv/app")))
+		}
+		var b strings.Builder
+		for moment, what := range []string{"before", "after", "ended"} {
+			fmt.Fprintf(&b, "allow, %s: %s", what, answer(h.Allow(Moment(moment))))
+		}
+		for _, a := range h.Block("helm-ai-kernel: <no> \"so\"") {
+			fmt.Fprintf(&b, "block: %s", answer(a))
+		}
+		golden(t, filepath.Join("testdata", h.Name, "answers.golden"), b.String())
+	}
+}
+
+func shown(e *Event, err error) string {
+	if err != nil {
+		return "refused: " + err.Error() + "\n"
+	}
+	s := fmt.Sprintf("%s, agent %s, session %s", []string{"before", "after", "ended"}[e.Moment], e.Call.Agent, e.Call.Session)
+	if e.Moment == Ended {
+		return s + "\n"
+	}
+	s += fmt.Sprintf("\ncall_id %s\ntool %s\narguments %s\ncontext %s\n", e.Call.CallID, e.Call.Tool, e.Call.Arguments, e.Call.Context)
+	if e.Moment == After {
+		s += fmt.Sprintf("outcome %s %s\n", e.Status, e.Result)
+	}
+	return s
+}
+
+func answer(a Answer) string {
+	return fmt.Sprintf("exit %d, standard output %q, standard error %q\n", a.Exit, a.Out, a.Err)
+}
+
+func golden(t *testing.T, file, got string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil || string(want) != got {
+		t.Errorf("%s: %v\n%sis not as it was:\n%s", file, err, got, want)
+	}
+}
+
 // What is read can be asked for: it has names, and an object for arguments.
-func FuzzReadClaude(f *testing.F) {
-	f.Add([]byte(`{"session_id":"a","hook_event_name":"PreToolUse","tool_name":"mcp__a__b","tool_input":{"a":[1,2]},"tool_use_id":"t","cwd":"/x"}`))
-	f.Add([]byte(`{"session_id":"a","hook_event_name":"PostToolUse","tool_name":"Bash","tool_input":null,"tool_use_id":"t","tool_response":"x"}`))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		e, err := ReadClaude(b)
-		if err != nil || e.Moment == Ended {
+func FuzzRead(f *testing.F) {
+	for i, h := range Hosts {
+		inputs, _ := filepath.Glob(filepath.Join("testdata", h.Name, "*.json"))
+		for _, file := range inputs {
+			if b, err := os.ReadFile(file); err == nil {
+				f.Add(i, b)
+			}
+		}
+	}
+	f.Fuzz(func(t *testing.T, i int, b []byte) {
+		if i < 0 || i >= len(Hosts) {
 			return
 		}
-		for what, s := range map[string]string{"session": e.Call.Session, "call_id": e.Call.CallID, "tool": e.Call.Tool, "agent": e.Call.Agent} {
+		e, err := Hosts[i].Read(b, "/srv/app")
+		if err != nil {
+			return
+		}
+		names := map[string]string{"session": e.Call.Session, "agent": e.Call.Agent}
+		if e.Moment != Ended {
+			names["tool"] = e.Call.Tool
+			if len(e.Call.Arguments) == 0 || e.Call.Arguments[0] != '{' {
+				t.Errorf("arguments are %s", e.Call.Arguments)
+			}
+		}
+		if e.Call.CallID != "" {
+			names["call_id"] = e.Call.CallID
+		}
+		for what, s := range names {
 			if err := helm.CheckName(what, s); err != nil {
 				t.Error(err)
 			}
 		}
-		if len(e.Call.Arguments) == 0 || e.Call.Arguments[0] != '{' {
-			t.Errorf("arguments are %s", e.Call.Arguments)
+		if e.Moment == After && !e.Status.Valid() {
+			t.Errorf("the outcome is %q", e.Status)
 		}
 	})
 }

@@ -77,9 +77,12 @@ func Main(args []string, in io.Reader, out, errw io.Writer) int {
 	defer stop()
 	root := a.root()
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return exitDone
+	}
+	if host := cmd.Annotations[blocksFor]; host != "" {
+		return a.block(host, err.Error())
 	}
 	var e *exitError
 	if !errors.As(err, &e) {

@@ -7,7 +7,9 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"os/signal"
 	"runtime/debug"
+	"syscall"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -18,38 +20,51 @@ import (
 	"github.com/helm-ai-kernel/helm-ai-kernel/boundary/httpapi"
 )
 
-// exitBlock is the only exit code at which Claude Code blocks a call. What the hook writes
-// to standard error is told to the agent.
-const exitBlock = 2
-
 // answerFor is what a hook may take beside the time that it waits for people. A host goes on
 // with the call when its hook takes too long.
 const answerFor = 10 * time.Second
 
+// drainFor is how long a hook that blocks goes on reading what the host tells: a host that
+// cannot write all of it takes the hook for failed.
+const drainFor = time.Second
+
+// What `hook HOST --help` says of each host, before what they have in common.
+var hookHelp = map[string]string{
+	hook.ClaudeCode.Name: `PreToolUse: an allowed call goes on (exit 0 and nothing said, so that Claude Code's own
+permissions still hold); any other is blocked (exit 2), and standard error tells the agent why.
+PostToolUse and PostToolUseFailure record the outcome. SessionEnd closes the session.`,
+	hook.Codex.Name: `PreToolUse: an allowed call goes on (exit 0 and nothing said); any other is blocked (exit 2),
+and standard error tells the agent why: do not redirect it.
+PostToolUse records the outcome. SessionEnd closes the session.`,
+}
+
 func (a *app) hookCmd() *cobra.Command {
+	hooks := group("hook", "Answer the hooks of agents' hosts")
+	hooks.RunE = func(*cobra.Command, []string) error {
+		return usagef("hook takes the name of a host: see helm-ai-kernel hook --help")
+	}
+	hooks.Annotations = map[string]string{blocksFor: hook.Codex.Name} // exit 2 with a text, which all of them know
+	for _, h := range hook.Hosts {
+		hooks.AddCommand(a.hookHostCmd(h))
+	}
+	return hooks
+}
+
+func (a *app) hookHostCmd(h *hook.Host) *cobra.Command {
 	var wait, most time.Duration
 	var agent string
 	var kernel asking
-	claude := &cobra.Command{Use: "claude-code", Short: "Answer Claude Code's hooks", Args: exactly(0),
-		Long: `Answer a hook of Claude Code: reads what it tells on standard input, and asks the server.
+	cmd := &cobra.Command{Use: h.Name, Short: "Answer " + h.Title + "'s hooks", Args: exactly(0), Annotations: map[string]string{blocksFor: h.Name},
+		Long: fmt.Sprintf(`Answer a hook of %[1]s: reads what it tells on standard input, and asks the server.
 
-PreToolUse: an allowed call goes on (exit 0 and nothing said, so that Claude Code's own
-permissions still hold); any other is blocked (exit 2), and standard error tells the agent why.
+%[2]s
 An ESCALATE waits for an answer as long as --wait says, and is blocked then: the agent is told
 how it can be approved, and to make the same call again.
-PostToolUse and PostToolUseFailure record the outcome. SessionEnd closes the session.
 
 No server, bad input and whatever else goes wrong block the call. Give the hook more time in
-Claude Code's settings ("timeout", in seconds) than --wait and ten seconds.`,
+%[1]s's settings than --wait and ten seconds.`, h.Title, hookHelp[h.Name]),
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
-			defer func() {
-				if p := recover(); p != nil {
-					err = fmt.Errorf("the hook failed: %v", p)
-				}
-				if err != nil {
-					err = &exitError{exitBlock, errors.New(err.Error())} // and no other code of what is within
-				}
-			}()
+			defer recovered(&err)
 			shortLived()
 			if wait < 0 || wait > httpapi.MaxWait {
 				return fmt.Errorf("--wait is %s: it must be from 0 to %s", wait, httpapi.MaxWait)
@@ -59,13 +74,17 @@ Claude Code's settings ("timeout", in seconds) than --wait and ten seconds.`,
 			}
 			ctx, stop := context.WithTimeout(cmd.Context(), most)
 			defer stop()
-			return a.answerHook(ctx, &kernel, hook.ReadClaude, agent, wait)
+			moment, err := a.answerHook(ctx, h, &kernel, agent, wait)
+			if err == nil && !a.say(h.Allow(moment)) {
+				err = errors.New("the answer could not be written, and the call is blocked")
+			}
+			return err
 		}}
-	claude.Flags().DurationVar(&wait, "wait", defaultWait, "how long to wait for people, at most 1m")
-	claude.Flags().DurationVar(&most, "timeout", 0, "how long all of it may take, before the call is blocked; default: --wait and 10s")
-	claude.Flags().StringVar(&agent, "agent", "", "the agent's name; default: claude-code")
-	kernel.flags(claude)
-	return group("hook", "Answer the hooks of agents' hosts", claude)
+	cmd.Flags().DurationVar(&wait, "wait", defaultWait, "how long to wait for people, at most 1m")
+	cmd.Flags().DurationVar(&most, "timeout", 0, "how long all of it may take, before the call is blocked; default: --wait and 10s")
+	cmd.Flags().StringVar(&agent, "agent", "", "the agent's name; default: "+h.Name)
+	kernel.flags(cmd)
+	return cmd
 }
 
 // shortLived keeps a process that ends in a moment from collecting what it leaves behind,
@@ -77,38 +96,120 @@ func shortLived() {
 	}
 }
 
-func (a *app) answerHook(ctx context.Context, kernel *asking, read func([]byte) (*hook.Event, error), agent string, wait time.Duration) (err error) {
-	input, err := io.ReadAll(io.LimitReader(a.in, hook.MaxInput+1))
+// blocksFor is the annotation of a command whose every error is told to a host, in the way by
+// which it blocks the call.
+const blocksFor = "blocks-for"
+
+// block ends such a command with an error: what was wrong with its flags and its panic too.
+func (a *app) block(name, reason string) int {
+	a.drain()
+	exit := exitUsage
+	for _, h := range hook.Hosts {
+		if h.Name != name {
+			continue
+		}
+		for _, answer := range h.Block("helm-ai-kernel: " + safeText(reason)) {
+			if exit = answer.Exit; a.say(answer) {
+				break
+			}
+		}
+	}
+	return exit
+}
+
+// say writes an answer, and reports whether it arrived: a part of it at least, or there is
+// none.
+func (a *app) say(answer hook.Answer) bool {
+	signal.Ignore(syscall.SIGPIPE) // which would end the program with a code that blocks nothing
+	said := answer.Out == "" && answer.Err == ""
+	for _, part := range []struct {
+		w    io.Writer
+		text string
+	}{{a.out, answer.Out}, {a.err, answer.Err}} {
+		if part.text != "" {
+			_, err := io.WriteString(part.w, part.text)
+			said = said || err == nil && !a.unheard(part.w)
+		}
+	}
+	return said
+}
+
+// unheard reports whether what is written to w reaches no host, though it can be written:
+// an output that was closed, or sent to the null device, and standard error that the hook's
+// command line sends to a file.
+func (a *app) unheard(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	is, err := f.Stat()
+	null, nerr := os.Stat(os.DevNull)
+	return err != nil || nerr == nil && os.SameFile(is, null) || w == a.err && is.Mode().IsRegular()
+}
+
+// drain reads the rest of what the host tells.
+func (a *app) drain() {
+	ctx, stop := context.WithTimeout(context.Background(), drainFor)
+	defer stop()
+	within(ctx, func() (int64, error) { return io.Copy(io.Discard, a.in) })
+}
+
+// within is what f returns, or an error when it does not in time. Reading cannot be ended.
+func within[T any](ctx context.Context, f func() (T, error)) (v T, err error) {
+	done := make(chan struct{})
+	var got T
+	var failed error
+	go func() {
+		defer close(done)
+		defer recovered(&failed)
+		got, failed = f()
+	}()
+	select {
+	case <-done:
+		return got, failed
+	case <-ctx.Done():
+		return v, ctx.Err()
+	}
+}
+
+func recovered(err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("the hook failed: %v", p)
+	}
+}
+
+// answerHook returns an error unless the call may go on.
+func (a *app) answerHook(ctx context.Context, h *hook.Host, kernel *asking, agent string, wait time.Duration) (moment hook.Moment, err error) {
+	input, err := within(ctx, func() ([]byte, error) { return io.ReadAll(io.LimitReader(a.in, hook.MaxInput+1)) })
 	if err != nil {
-		return fmt.Errorf("read what the host tells: %w", err)
+		return 0, fmt.Errorf("read what the host tells: %w", err)
 	}
 	if len(input) > hook.MaxInput {
-		return fmt.Errorf("the host tells more than %d bytes", hook.MaxInput)
+		return 0, fmt.Errorf("the host tells more than %d bytes", hook.MaxInput)
 	}
-	e, err := read(input)
+	here, err := os.Getwd()
 	if err != nil {
-		return err
+		return 0, err
+	}
+	e, err := h.Read(input, here)
+	if err != nil {
+		return 0, err
 	}
 	if agent != "" {
 		e.Call.Agent = agent
 	}
 	c, end, err := a.reach(ctx, kernel)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer func() { err = errors.Join(err, end()) }()
 	switch e.Moment {
 	case hook.Before:
-		return a.hookBefore(ctx, c, e, wait)
+		return e.Moment, a.hookBefore(ctx, c, e, wait)
 	case hook.After:
-		return hookAfter(ctx, c, e)
+		return e.Moment, hookAfter(ctx, c, e)
 	}
-	var closed []byte
-	err = c.ask(ctx, http.MethodPost, "/v1/sessions/close", nil, httpapi.CloseRequest{Agent: e.Call.Agent, Session: e.Call.Session}, &closed)
-	if refused := (*problemError)(nil); errors.As(err, &refused) && (refused.Code == helm.NotFound || refused.Code == helm.Conflict) {
-		return nil // it did nothing, or was closed already
-	}
-	return err
+	return e.Moment, hookEnded(ctx, c, e)
 }
 
 // hookBefore returns an error unless the call may go on.
@@ -139,8 +240,22 @@ func sentence(s string) string {
 func hookAfter(ctx context.Context, c *client, e *hook.Event) error {
 	var o httpapi.OutcomeAnswer
 	req := httpapi.OutcomeRequest{Agent: e.Call.Agent, Session: e.Call.Session, CallID: e.Call.CallID, Status: e.Status, Result: jsontext.Value(e.Result)}
-	if err := c.ask(ctx, http.MethodPost, "/v1/outcomes", nil, req, &o); err != nil {
+	err := c.ask(ctx, http.MethodPost, "/v1/outcomes", nil, req, &o)
+	if refused := (*problemError)(nil); errors.As(err, &refused) && refused.Code == helm.TooLarge {
+		req.Result = jsontext.Value(hook.TooLarge(e.Result))
+		err = c.ask(ctx, http.MethodPost, "/v1/outcomes", nil, req, &o)
+	}
+	if err != nil {
 		return fmt.Errorf("the outcome was not recorded: %w", err)
 	}
 	return nil
+}
+
+func hookEnded(ctx context.Context, c *client, e *hook.Event) error {
+	var closed []byte
+	err := c.ask(ctx, http.MethodPost, "/v1/sessions/close", nil, httpapi.CloseRequest{Agent: e.Call.Agent, Session: e.Call.Session}, &closed)
+	if refused := (*problemError)(nil); errors.As(err, &refused) && (refused.Code == helm.NotFound || refused.Code == helm.Conflict) {
+		return nil // it did nothing, or was closed already
+	}
+	return err
 }
