@@ -106,6 +106,9 @@ func shown(e *Event, err error) string {
 		return s + "\n"
 	}
 	s += fmt.Sprintf("\ncall_id %s\ntool %s\narguments %s\ncontext %s\n", e.Call.CallID, e.Call.Tool, e.Call.Arguments, e.Call.Context)
+	if e.Match != "" {
+		s += fmt.Sprintf("matched by %q\n", e.Match)
+	}
 	if e.Moment == After {
 		s += fmt.Sprintf("outcome %s %s\n", e.Status, e.Result)
 	}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime/debug"
 	"syscall"
 	"time"
@@ -33,6 +34,9 @@ var hookHelp = map[string]string{
 	hook.ClaudeCode.Name: `PreToolUse: an allowed call goes on (exit 0 and nothing said, so that Claude Code's own
 permissions still hold); any other is blocked (exit 2), and standard error tells the agent why.
 PostToolUse and PostToolUseFailure record the outcome. SessionEnd closes the session.`,
+	hook.Gemini.Name: `BeforeTool: an allowed call goes on (exit 0 and nothing said); any other is blocked (exit 2), and
+both outputs tell the agent why, standard output as Gemini CLI's JSON.
+AfterTool records the outcome. SessionEnd closes the session.`,
 	hook.Codex.Name: `PreToolUse: an allowed call goes on (exit 0 and nothing said); any other is blocked (exit 2),
 and standard error tells the agent why: do not redirect it.
 PostToolUse records the outcome. SessionEnd closes the session.`,
@@ -203,17 +207,45 @@ func (a *app) answerHook(ctx context.Context, h *hook.Host, kernel *asking, agen
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, end()) }()
+	calls, err := openCalls(e)
+	if err != nil {
+		return 0, err
+	}
 	switch e.Moment {
 	case hook.Before:
-		return e.Moment, a.hookBefore(ctx, c, e, wait)
+		err = hookBefore(ctx, c, e, calls, wait)
 	case hook.After:
-		return e.Moment, hookAfter(ctx, c, e)
+		err = hookAfter(ctx, c, e, calls)
+	case hook.Ended:
+		err = hookEnded(ctx, c, e, calls)
 	}
-	return e.Moment, hookEnded(ctx, c, e)
+	return e.Moment, err
+}
+
+// openCalls are the calls that run, of a host that gives them no ids; nil of any other.
+func openCalls(e *hook.Event) (*hook.Calls, error) {
+	dir, err := os.UserCacheDir()
+	switch {
+	case e.Match == "" && (e.Moment != hook.Ended || err != nil): // a session that ends does not say which it was
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("there is no folder to keep the call's id in: %w", err)
+	}
+	return &hook.Calls{Dir: filepath.Join(dir, "helm-ai-kernel", "calls")}, nil
 }
 
 // hookBefore returns an error unless the call may go on.
-func (a *app) hookBefore(ctx context.Context, c *client, e *hook.Event, wait time.Duration) error {
+func hookBefore(ctx context.Context, c *client, e *hook.Event, calls *hook.Calls, wait time.Duration) (err error) {
+	if calls != nil {
+		if err := calls.Begin(e); err != nil {
+			return err
+		}
+		defer func() {
+			if err != nil {
+				calls.Drop(e)
+			}
+		}()
+	}
 	var d httpapi.DecisionAnswer
 	if err := c.ask(ctx, http.MethodPost, "/v1/decisions", waitFor(wait), httpapi.DecisionRequest{Agent: e.Call.Agent, Session: e.Call.Session, CallID: e.Call.CallID,
 		Tool: e.Call.Tool, Arguments: jsontext.Value(e.Call.Arguments), Context: jsontext.Value(e.Call.Context)}, &d); err != nil {
@@ -237,7 +269,12 @@ func sentence(s string) string {
 	return s + "."
 }
 
-func hookAfter(ctx context.Context, c *client, e *hook.Event) error {
+func hookAfter(ctx context.Context, c *client, e *hook.Event, calls *hook.Calls) error {
+	if calls != nil {
+		if err := calls.End(e); err != nil {
+			return fmt.Errorf("the outcome was not recorded: %w", err)
+		}
+	}
 	var o httpapi.OutcomeAnswer
 	req := httpapi.OutcomeRequest{Agent: e.Call.Agent, Session: e.Call.Session, CallID: e.Call.CallID, Status: e.Status, Result: jsontext.Value(e.Result)}
 	err := c.ask(ctx, http.MethodPost, "/v1/outcomes", nil, req, &o)
@@ -251,7 +288,12 @@ func hookAfter(ctx context.Context, c *client, e *hook.Event) error {
 	return nil
 }
 
-func hookEnded(ctx context.Context, c *client, e *hook.Event) error {
+func hookEnded(ctx context.Context, c *client, e *hook.Event, calls *hook.Calls) error {
+	if calls != nil {
+		if err := calls.Forget(e); err != nil {
+			return err
+		}
+	}
 	var closed []byte
 	err := c.ask(ctx, http.MethodPost, "/v1/sessions/close", nil, httpapi.CloseRequest{Agent: e.Call.Agent, Session: e.Call.Session}, &closed)
 	if refused := (*problemError)(nil); errors.As(err, &refused) && (refused.Code == helm.NotFound || refused.Code == helm.Conflict) {

@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -42,6 +43,15 @@ var hostRules = map[string]hostRule{
 			}
 			return true, ""
 		}},
+	"gemini": {`{"session_id":"s","cwd":"/srv","timestamp":"2026-11-24T00:00:00.000Z","hook_event_name":"BeforeTool","tool_name":"run_shell_command","tool_input":{"command":"ls"}}`,
+		func(exit int, out, errs string) (bool, string) {
+			text := cmp.Or(strings.TrimSpace(out), strings.TrimSpace(errs))
+			var v struct{ Decision, Reason string }
+			if err := json.Unmarshal([]byte(text), &v); err == nil {
+				return v.Decision != "deny" && v.Decision != "block", v.Reason
+			}
+			return text == "" || exit == 0 || exit == 1, text
+		}},
 }
 
 // fails is an output on which nothing can be written: a full disk, or one that is closed.
@@ -81,6 +91,7 @@ func TestHookAllows(t *testing.T) {
 	for host, rule := range hostRules {
 		var out, errs bytes.Buffer
 		t.Setenv("HELM_HOME", t.TempDir())
+		t.Setenv("XDG_CACHE_HOME", t.TempDir())
 		code := cli.Main([]string{"hook", host, "--server", server.URL}, strings.NewReader(rule.input), &out, &errs)
 		if on, _ := rule.reads(code, out.String(), errs.String()); !on || code != 0 || errs.Len() > 0 {
 			t.Errorf("%s: exit %d, %q, %q", host, code, out.String(), errs.String())
@@ -198,6 +209,7 @@ func TestHookBlocksItself(t *testing.T) {
 func blocked(t *testing.T, rule hostRule, in io.Reader, out, errs io.Writer, args ...string) {
 	t.Helper()
 	t.Setenv("HELM_HOME", t.TempDir())
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
 	began := time.Now()
 	code := cli.Main(args, in, out, errs)
 	on, told := rule.reads(code, said(out), said(errs))
