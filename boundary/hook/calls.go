@@ -92,7 +92,7 @@ func prefix(e *Event) string {
 // whatever order their members come.
 func match(tool string, arguments json.RawMessage, more ...string) (string, error) {
 	v := jsontext.Value(slices.Clone(arguments))
-	if err := v.Canonicalize(); err != nil {
+	if err := v.Canonicalize(jsontext.CanonicalizeRawInts(false), jsontext.CanonicalizeRawFloats(false)); err != nil {
 		return "", err
 	}
 	return strings.Join(append([]string{tool, string(v)}, more...), "\n"), nil

@@ -37,7 +37,7 @@ type Host struct {
 func (h *Host) Read(input []byte, here string) (*Event, error) { return h.read(h, input, here) }
 
 // Hosts are the hosts that are known here.
-var Hosts = []*Host{ClaudeCode, Codex, Gemini}
+var Hosts = []*Host{ClaudeCode, Codex, Gemini, Cursor}
 
 // An Answer is what a hook writes, and the code it ends with. Where it writes to both
 // outputs, either is enough.
@@ -116,7 +116,7 @@ func toolName(host, s string) string {
 // mcpName is SERVER.TOOL, or what the host calls it where the server is named as a host is:
 // it would be taken for that host's own tool.
 func mcpName(host, s, server, tool string) string {
-	for _, h := range []string{nameClaudeCode, nameCodex, nameGemini} {
+	for _, h := range []string{nameClaudeCode, nameCodex, nameGemini, nameCursor} {
 		if server == h {
 			server = ""
 		}

@@ -34,12 +34,15 @@ var hookHelp = map[string]string{
 	hook.ClaudeCode.Name: `PreToolUse: an allowed call goes on (exit 0 and nothing said, so that Claude Code's own
 permissions still hold); any other is blocked (exit 2), and standard error tells the agent why.
 PostToolUse and PostToolUseFailure record the outcome. SessionEnd closes the session.`,
-	hook.Gemini.Name: `BeforeTool: an allowed call goes on (exit 0 and nothing said); any other is blocked (exit 2), and
-both outputs tell the agent why, standard output as Gemini CLI's JSON.
-AfterTool records the outcome. SessionEnd closes the session.`,
 	hook.Codex.Name: `PreToolUse: an allowed call goes on (exit 0 and nothing said); any other is blocked (exit 2),
 and standard error tells the agent why: do not redirect it.
 PostToolUse records the outcome. SessionEnd closes the session.`,
+	hook.Gemini.Name: `BeforeTool: an allowed call goes on (exit 0 and nothing said); any other is blocked (exit 2), and
+both outputs tell the agent why, standard output as Gemini CLI's JSON.
+AfterTool records the outcome. SessionEnd closes the session.`,
+	hook.Cursor.Name: `The before hooks answer in Cursor's JSON: an allowed call goes on (exit 0), so that Cursor's own
+approvals still hold; any other is denied (exit 2), and the agent is told why. Set failClosed.
+The after hooks record the outcome. sessionEnd closes the session.`,
 }
 
 func (a *app) hookCmd() *cobra.Command {

@@ -52,6 +52,37 @@ var hostRules = map[string]hostRule{
 			}
 			return text == "" || exit == 0 || exit == 1, text
 		}},
+	"cursor": {`{"conversation_id":"s","generation_id":"g","workspace_roots":["/srv"],"hook_event_name":"preToolUse","tool_name":"Shell","tool_input":{"command":"ls"},"tool_use_id":"t1","cwd":"/srv"}`,
+		func(exit int, out, errs string) (bool, string) {
+			var v struct {
+				Permission   string
+				AgentMessage string `json:"agent_message"`
+			}
+			json.Unmarshal([]byte(out), &v)
+			return exit != 2 && v.Permission != "deny", cmp.Or(v.AgentMessage, errs)
+		}},
+}
+
+// TestHookCursorClosed: with failClosed, an allowed call needs an answer that allows it, and
+// one that cannot be given blocks; a version that knows no exit code reads the denial.
+func TestHookCursorClosed(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(allows))
+	defer server.Close()
+	for _, event := range []string{"preToolUse", "beforeShellExecution", "beforeReadFile", "beforeMCPExecution"} {
+		input := fmt.Sprintf(`{"conversation_id":"s","hook_event_name":%q,"tool_name":"x","tool_input":{},"tool_use_id":"t1","command":"ls","file_path":"/x"}`, event)
+		t.Setenv("HELM_HOME", t.TempDir())
+		t.Setenv("XDG_CACHE_HOME", t.TempDir())
+		var out bytes.Buffer
+		if code := cli.Main([]string{"hook", "cursor", "--server", server.URL}, strings.NewReader(input), &out, io.Discard); code != 0 || out.String() != `{"permission":"allow"}`+"\n" {
+			t.Errorf("%s: exit %d, %s", event, code, out.String())
+		}
+		blocked(t, hostRules["cursor"], strings.NewReader(input), fails{}, new(bytes.Buffer), "hook", "cursor", "--server", server.URL)
+		out.Reset()
+		cli.Main([]string{"hook", "cursor", "--server", "http://127.0.0.1:1"}, strings.NewReader(input), &out, fails{})
+		if on, told := hostRules["cursor"].reads(0, out.String(), ""); on || told == "" {
+			t.Errorf("%s without a server: %s", event, out.String())
+		}
+	}
 }
 
 // fails is an output on which nothing can be written: a full disk, or one that is closed.
