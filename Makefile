@@ -80,8 +80,9 @@ release:
 clean:
 	rm -rf bin dist cover.out evidence-pack.tar
 
-# The real Claude Code, from npm, against the hook: needs Node on linux-x64, about 250 MB for a moment.
+# The real hosts, from npm, against the hooks: needs Node on linux-x64, and about 900 MB for a moment.
 .PHONY: test-hosts
 test-hosts:
-	d=$$(mktemp -d) && trap 'rm -rf "$$d"' EXIT && npm install --silent --no-audit --no-fund --prefix "$$d" @anthropic-ai/claude-code@2.1.197 && \
-	HELM_TEST_HOSTS="$$d" go test ./internal/hosttest -v -count=1
+	d=$$(mktemp -d) && trap 'rm -rf "$$d"' EXIT && npm install --silent --no-audit --no-fund --prefix "$$d" \
+	  @anthropic-ai/claude-code@2.1.197 @openai/codex@0.169.0 @google/gemini-cli@0.61.0 && \
+	HELM_TEST_HOSTS="$$d" $(GO) test ./internal/hosttest -v -count=1

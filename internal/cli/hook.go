@@ -25,8 +25,8 @@ import (
 // with the call when its hook takes too long.
 const answerFor = 10 * time.Second
 
-// drainFor is how long a hook that blocks goes on reading what the host tells: a host that
-// cannot write all of it takes the hook for failed.
+// drainFor is how long a hook that blocks goes on reading what the host tells: some versions
+// of Codex take one for failed that they cannot tell all.
 const drainFor = time.Second
 
 // What `hook HOST --help` says of each host, before what they have in common.

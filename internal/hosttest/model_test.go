@@ -11,39 +11,52 @@ import (
 	"sync"
 )
 
+type obj = map[string]any
+
 // A step is what the model does: a tool call, or, without a tool, its last word.
 type step struct {
 	tool  string
-	input map[string]any
+	input obj
 }
 
-// A model plays steps to Claude Code, and keeps what it is told of each.
+// A model plays steps to a host, and keeps what it is told of each.
 type model struct {
 	mu      sync.Mutex
 	steps   []step
 	results []string // of tool calls, as they came back
 }
 
-func (m *model) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	body, _ := io.ReadAll(r.Body)
+// next is the step after those of which the model was told.
+func (m *model) next(told []string) step {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(told) > len(m.results) {
+		m.results = told
+	}
+	if len(told) < len(m.steps) {
+		return m.steps[len(told)]
+	}
+	return step{}
+}
+
+func (m *model) told() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return append([]string(nil), m.results...)
+}
+
+// messages speaks Anthropic's Messages API, streamed.
+func (m *model) messages(w http.ResponseWriter, r *http.Request) {
 	if !strings.HasSuffix(r.URL.Path, "/v1/messages") {
 		w.Header().Set("Content-Type", "application/json")
 		fmt.Fprint(w, `{"input_tokens":1}`)
 		return
 	}
 	var req struct {
-		Stream   bool `json:"stream"`
 		Tools    []struct{ Name string }
-		Messages []struct {
-			Role    string
-			Content json.RawMessage
-		}
+		Messages []struct{ Content json.RawMessage }
 	}
-	json.Unmarshal(body, &req)
-	if len(req.Tools) == 0 { // a title, or something else beside the task
-		m.answer(w, 0, step{})
-		return
-	}
+	read(r, &req)
 	var told []string // of the tool calls that this conversation has had
 	for _, msg := range req.Messages {
 		var blocks []struct {
@@ -58,33 +71,11 @@ func (m *model) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 	}
-	m.mu.Lock()
-	if len(told) > len(m.results) {
-		m.results = told
+	s := step{} // of a title, or something else beside the task
+	if len(req.Tools) > 0 {
+		s = m.next(told)
 	}
-	m.mu.Unlock()
-	next := step{}
-	if len(told) < len(m.steps) {
-		next = m.steps[len(told)]
-	}
-	m.answer(w, len(told)+1, next)
-}
-
-func (m *model) told() []string {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return append([]string(nil), m.results...)
-}
-
-// answer streams a message, as the Messages API does.
-func (m *model) answer(w http.ResponseWriter, n int, s step) {
-	w.Header().Set("Content-Type", "text/event-stream")
-	event := func(kind string, v map[string]any) {
-		v["type"] = kind
-		b, _ := json.Marshal(v)
-		fmt.Fprintf(w, "event: %s\ndata: %s\n\n", kind, b)
-	}
-	type obj = map[string]any
+	event := stream(w)
 	event("message_start", obj{"message": obj{"id": "msg_1", "type": "message", "role": "assistant", "model": "stand-in", "content": []any{}, "stop_reason": nil, "stop_sequence": nil,
 		"usage": obj{"input_tokens": 1, "output_tokens": 1}}})
 	stop := "end_turn"
@@ -93,12 +84,106 @@ func (m *model) answer(w http.ResponseWriter, n int, s step) {
 		event("content_block_delta", obj{"index": 0, "delta": obj{"type": "text_delta", "text": "That is all."}})
 	} else {
 		stop = "tool_use"
-		b, _ := json.Marshal(s.input)
-		id := fmt.Sprintf("toolu_%02d", n)
-		event("content_block_start", obj{"index": 0, "content_block": obj{"type": "tool_use", "id": id, "name": s.tool, "input": obj{}}})
-		event("content_block_delta", obj{"index": 0, "delta": obj{"type": "input_json_delta", "partial_json": string(b)}})
+		event("content_block_start", obj{"index": 0, "content_block": obj{"type": "tool_use", "id": fmt.Sprintf("toolu_%02d", len(told)+1), "name": s.tool, "input": obj{}}})
+		event("content_block_delta", obj{"index": 0, "delta": obj{"type": "input_json_delta", "partial_json": text(s.input)}})
 	}
 	event("content_block_stop", obj{"index": 0})
 	event("message_delta", obj{"delta": obj{"stop_reason": stop, "stop_sequence": nil}, "usage": obj{"output_tokens": 1}})
 	event("message_stop", obj{})
+}
+
+// responses speaks OpenAI's Responses API, streamed.
+func (m *model) responses(w http.ResponseWriter, r *http.Request) {
+	if !strings.HasSuffix(r.URL.Path, "/responses") {
+		http.NotFound(w, r)
+		return
+	}
+	var req struct {
+		Input []struct {
+			Type   string
+			Output json.RawMessage
+		}
+	}
+	read(r, &req)
+	var told []string
+	for _, in := range req.Input {
+		if in.Type == "function_call_output" {
+			told = append(told, string(in.Output))
+		}
+	}
+	s := m.next(told)
+	event := stream(w)
+	id := fmt.Sprintf("resp_%d", len(told))
+	event("response.created", obj{"response": obj{"id": id}})
+	if s.tool == "" {
+		event("response.output_item.done", obj{"item": obj{"type": "message", "role": "assistant", "id": "msg_1", "content": []any{obj{"type": "output_text", "text": "That is all."}}}})
+	} else {
+		item := obj{"type": "function_call", "name": s.tool, "arguments": text(s.input), "call_id": fmt.Sprintf("call_%02d", len(told)+1)}
+		if space, tool, ok := strings.Cut(s.tool, "/"); ok {
+			item["namespace"], item["name"] = space, tool
+		}
+		event("response.output_item.done", obj{"item": item})
+	}
+	event("response.completed", obj{"response": obj{"id": id, "usage": obj{"input_tokens": 1, "input_tokens_details": nil, "output_tokens": 1, "output_tokens_details": nil, "total_tokens": 2}}})
+}
+
+// generateContent speaks Google's Gemini API, streamed or not.
+func (m *model) generateContent(w http.ResponseWriter, r *http.Request) {
+	if !strings.HasSuffix(r.URL.Path, "enerateContent") {
+		http.NotFound(w, r)
+		return
+	}
+	var req struct {
+		Tools    []json.RawMessage
+		Contents []struct {
+			Parts []struct {
+				FunctionResponse struct{ Response json.RawMessage }
+			}
+		}
+	}
+	read(r, &req)
+	var told []string
+	for _, c := range req.Contents {
+		for _, p := range c.Parts {
+			if p.FunctionResponse.Response != nil {
+				told = append(told, string(p.FunctionResponse.Response))
+			}
+		}
+	}
+	s := step{}
+	if len(req.Tools) > 0 {
+		s = m.next(told)
+	}
+	part := obj{"text": "That is all."}
+	if s.tool != "" {
+		part = obj{"functionCall": obj{"name": s.tool, "args": s.input}}
+	}
+	answer := text(obj{"candidates": []any{obj{"content": obj{"role": "model", "parts": []any{part}}, "finishReason": "STOP", "index": 0}},
+		"usageMetadata": obj{"promptTokenCount": 1, "candidatesTokenCount": 1, "totalTokenCount": 2}, "modelVersion": "stand-in"})
+	if strings.Contains(r.URL.Path, ":stream") {
+		w.Header().Set("Content-Type", "text/event-stream")
+		fmt.Fprintf(w, "data: %s\n\n", answer)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	fmt.Fprint(w, answer)
+}
+
+func read(r *http.Request, v any) {
+	body, _ := io.ReadAll(r.Body)
+	json.Unmarshal(body, v)
+}
+
+func text(v any) string {
+	b, _ := json.Marshal(v)
+	return string(b)
+}
+
+// stream returns what writes one event.
+func stream(w http.ResponseWriter) func(kind string, v obj) {
+	w.Header().Set("Content-Type", "text/event-stream")
+	return func(kind string, v obj) {
+		v["type"] = kind
+		fmt.Fprintf(w, "event: %s\ndata: %s\n\n", kind, text(v))
+	}
 }

@@ -1,0 +1,229 @@
+package hosttest
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+const policy = `[policy]
+id = "hosts"
+version = 1
+format = "helm.policy/v1"
+[[tool]]
+name = "%[1]s"
+args = { %[2]s = "command" }
+extra = true
+[[rule]]
+id = "look"
+verdict = "ALLOW"
+tools = ["%[1]s"]
+when = "facts.shell.only(['echo', 'false'], '/')"
+[[rule]]
+id = "no-touch"
+verdict = "DENY"
+reason = "NOTHING_IS_TOUCHED"
+message = "Nothing is touched here."
+tools = ["%[1]s"]
+when = "facts.shell.runs(['touch'])"
+[[rule]]
+id = "ask"
+verdict = "ESCALATE"
+tools = ["%[1]s"]
+when = "facts.shell.runs(['mkdir'])"
+`
+
+// A site is a kernel, a user and a project, with hooks in a host's settings, and a model.
+type site struct {
+	*host
+	t                        *testing.T
+	bin, home, user, project string
+	address                  string
+	installed                string
+	server                   *exec.Cmd
+	model                    *model
+	command                  func(wait string) string // the hook's
+}
+
+// prepare makes folders and a model.
+func (s *site) prepare(steps ...step) {
+	s.t.Helper()
+	if s.installed = os.Getenv("HELM_TEST_HOSTS"); s.installed == "" {
+		s.t.Skip("SKIPPED: real hosts are tested by make test-hosts")
+	}
+	dir := s.t.TempDir()
+	s.bin, s.home, s.user, s.project = filepath.Join(dir, "bin"), filepath.Join(dir, "home"), filepath.Join(dir, "user"), filepath.Join(dir, "project")
+	s.model = &model{steps: steps}
+	if err := os.MkdirAll(s.project, 0o700); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// newSite has a kernel too, and its hooks in the host's settings.
+func newSite(t *testing.T, h *host, steps ...step) *site {
+	t.Helper()
+	s := &site{host: h, t: t}
+	s.prepare(steps...)
+	if out, err := exec.Command("go", "build", "-o", s.bin+"/", "../../cmd/...").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln.Close()
+	s.address = "http://" + ln.Addr().String()
+	file := filepath.Join(s.home, "policy.toml")
+	s.write(file, fmt.Sprintf(policy, h.tool, h.arg))
+	s.command = func(wait string) string {
+		return fmt.Sprintf("%s/helm-ai-kernel hook %s --server %s --home %s --wait %s", s.bin, s.agent, s.address, s.home, wait)
+	}
+	h.setUp(s)
+	s.server = exec.Command(s.bin+"/helm-ai-kernel", "serve", "--policy", file, "--listen", ln.Addr().String(), "--home", s.home)
+	if err := s.server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.kill)
+	for range 500 {
+		if r, err := http.Get(s.address + "/readyz"); err == nil {
+			r.Body.Close()
+			return s
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatal("the server does not listen")
+	return nil
+}
+
+// hook is a command as all hosts but Cursor name it in their settings. One that waits for
+// nobody is for what comes after a call.
+func (s *site) hook(wait string, timeout int) obj {
+	return obj{"type": "command", "timeout": timeout, "command": s.command(wait)}
+}
+
+func (s *site) write(name, content string) {
+	s.t.Helper()
+	os.MkdirAll(filepath.Dir(name), 0o700)
+	if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *site) exists(name string) bool {
+	_, err := os.Stat(filepath.Join(s.project, name))
+	return err == nil
+}
+
+func (s *site) kill() {
+	s.server.Process.Kill()
+	s.server.Wait()
+}
+
+// play lets the host play the model's steps.
+func (s *site) play() {
+	s.t.Helper()
+	api := httptest.NewServer(http.HandlerFunc(s.speaks(s.model)))
+	defer api.Close()
+	ctx, stop := context.WithTimeout(s.t.Context(), 2*time.Minute)
+	defer stop()
+	args, env := s.run(s, api.URL)
+	cmd := exec.CommandContext(ctx, filepath.Join(s.installed, s.program), args...)
+	cmd.Dir = s.project
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.user}, env...)
+	out, err := cmd.CombinedOutput()
+	s.t.Logf("%s: %v\n%s", s.agent, err, out)
+	for i, r := range s.model.told() {
+		s.t.Logf("the model was told of call %d: %.400s", i+1, r)
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *site) helm(args ...string) string {
+	s.t.Helper()
+	cmd := exec.Command(s.bin+"/helm-ai-kernel", append(args, "--home", s.home)...)
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := cmd.Run(); err != nil {
+		s.t.Fatalf("%v: %v: %s%s", args, err, out.String(), errs.String())
+	}
+	return out.String()
+}
+
+// person approves the first call that waits for one.
+func (s *site) person() {
+	for range 600 {
+		out, _ := exec.Command(s.bin+"/helm-ai-kernel", "approvals", "list", "--json", "--home", s.home).Output()
+		if m := regexp.MustCompile(`"id": "([0-9a-f]{64})"`).FindSubmatch(out); m != nil {
+			exec.Command(s.bin+"/helm-ai-kernel", "approvals", "approve", string(m[1]), "--home", s.home).Run()
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
+// each runs a test for each host.
+func each(t *testing.T, test func(*testing.T, *host)) {
+	for _, h := range []*host{claudeCode, codex, gemini} {
+		t.Run(h.agent, func(t *testing.T) { test(t, h) })
+	}
+}
+
+// TestSession: an allowed command ran and has an outcome, also when it failed, and each
+// time that it ran; a denied one did not run, and the agent was told why; an escalated one
+// ran after it was approved; the pack verifies, and the session's stream is complete.
+func TestSession(t *testing.T) {
+	each(t, func(t *testing.T, h *host) {
+		s := newSite(t, h, h.shell("echo hello >> out.txt"), h.shell("touch denied.txt"), h.shell("mkdir asked"), h.shell("false"), h.shell("echo hello >> out.txt"))
+		go s.person()
+		s.play()
+		out, _ := os.ReadFile(filepath.Join(s.project, "out.txt"))
+		if string(out) != "hello\nhello\n" || s.exists("denied.txt") || !s.exists("asked") {
+			t.Errorf("out.txt: %q, denied.txt: %t, asked: %t", out, s.exists("denied.txt"), s.exists("asked"))
+		}
+		told := s.model.told()
+		if len(told) != 5 || !strings.Contains(told[1], "NOTHING_IS_TOUCHED") || !strings.Contains(told[1], "Nothing is touched here.") {
+			t.Errorf("the model was told %q", told)
+		}
+		s.helm("evidence", "export", "--agent", s.agent, "-o", filepath.Join(s.project, "pack.tar"))
+		if out := s.helm("verify", filepath.Join(s.project, "pack.tar")); !strings.Contains(out, "VERIFIED") || !strings.Contains(out, "complete") {
+			t.Error(out)
+		}
+		list := s.helm("receipts", "list", "--agent", s.agent)
+		t.Log(list)
+		for want, n := range map[string]int{"look ALLOWED_BY_RULE": 3, "no-touch NOTHING_IS_TOUCHED": 1, "ask ESCALATED_BY_RULE": 1, "ask APPROVED": 1, s.failed: 1, "session": 1} {
+			if strings.Count(list, want) < n {
+				t.Errorf("the log does not show %q %d times", want, n)
+			}
+		}
+		if n := len(regexp.MustCompile(`(ok|error) after`).FindAllString(list, -1)); n != 4 {
+			t.Errorf("the log shows %d outcomes of 4 calls that ran", n)
+		}
+	})
+}
+
+// TestWithoutKernel: a killed kernel denies.
+func TestWithoutKernel(t *testing.T) {
+	each(t, func(t *testing.T, h *host) {
+		s := newSite(t, h, h.shell("echo hello > out.txt"))
+		s.kill()
+		s.play()
+		if s.exists("out.txt") {
+			t.Error("the command ran without a kernel")
+		}
+		if told := s.model.told(); len(told) != 1 || !strings.Contains(told[0], "no server answers") {
+			t.Errorf("the model was told %q", told)
+		}
+	})
+}
