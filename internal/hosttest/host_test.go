@@ -41,6 +41,14 @@ id = "ask"
 verdict = "ESCALATE"
 tools = ["%[1]s"]
 when = "facts.shell.runs(['mkdir'])"
+[[tool]]
+name = "notes.note"
+args = { text = "string" }
+[[rule]]
+id = "good-notes"
+verdict = "ALLOW"
+tools = ["notes.note"]
+when = "args.text == 'good'"
 `
 
 // A site is a kernel, a user and a project, with hooks in a host's settings, and a model.
@@ -109,6 +117,15 @@ func newSite(t *testing.T, h *host, steps ...step) *site {
 // nobody is for what comes after a call.
 func (s *site) hook(wait string, timeout int) obj {
 	return obj{"type": "command", "timeout": timeout, "command": s.command(wait)}
+}
+
+// notes is an MCP server whose tool writes into the project.
+func (s *site) notes() obj {
+	script, err := filepath.Abs("testdata/notes.js")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return obj{"command": "node", "args": []string{script, filepath.Join(s.project, "notes.txt")}}
 }
 
 func (s *site) write(name, content string) {
@@ -224,6 +241,27 @@ func TestWithoutKernel(t *testing.T) {
 		}
 		if told := s.model.told(); len(told) != 1 || !strings.Contains(told[0], "no server answers") {
 			t.Errorf("the model was told %q", told)
+		}
+	})
+}
+
+// TestMCP: an MCP server's tool is called as it is by its server, allowed and denied, and has
+// an outcome.
+func TestMCP(t *testing.T) {
+	each(t, func(t *testing.T, h *host) {
+		s := newSite(t, h, step{h.note, obj{"text": "good"}}, step{h.note, obj{"text": "bad"}})
+		s.play()
+		notes, _ := os.ReadFile(filepath.Join(s.project, "notes.txt"))
+		if string(notes) != "good\n" {
+			t.Errorf("noted: %q", notes)
+		}
+		if told := s.model.told(); len(told) != 2 || !strings.Contains(told[0], "noted") || !strings.Contains(told[1], "DEFAULT_DENY") {
+			t.Errorf("the model was told %q", told)
+		}
+		list := s.helm("receipts", "list", "--agent", s.agent)
+		t.Log(list)
+		if strings.Count(list, "notes.note") < 2 || strings.Count(list, "ok after") != 1 {
+			t.Error("the log does not show two calls of notes.note and an outcome")
 		}
 	})
 }

@@ -13,6 +13,7 @@ type host struct {
 	failed  string // the outcome of a command that ran and failed
 	program string // below the folder that it was installed in
 	shell   func(command string) step
+	note    string                                                  // the MCP server's tool, as the model calls it
 	setUp   func(s *site)                                           // its hooks
 	run     func(s *site, api string) (args, env []string)          // its command line
 	speaks  func(m *model) func(http.ResponseWriter, *http.Request) // its model's API
@@ -24,13 +25,15 @@ var claudeCode = &host{
 	shell: func(command string) step {
 		return step{"Bash", obj{"command": command, "description": "a step"}}
 	},
+	note: "mcp__notes__note",
 	setUp: func(s *site) {
+		s.write(filepath.Join(s.user, "mcp.json"), text(obj{"mcpServers": obj{"notes": s.notes()}}))
 		hook := func(wait string) any { return []any{obj{"matcher": "*", "hooks": []any{s.hook(wait, 60)}}} }
 		s.write(filepath.Join(s.project, ".claude/settings.json"),
 			text(obj{"hooks": obj{"PreToolUse": hook("20s"), "PostToolUse": hook("0"), "PostToolUseFailure": hook("0"), "SessionEnd": hook("0")}}))
 	},
 	run: func(s *site, api string) (args, env []string) {
-		return []string{"-p", "do it", "--permission-mode", "bypassPermissions", "--model", "claude-sonnet-4-5"},
+		return []string{"-p", "do it", "--mcp-config", filepath.Join(s.user, "mcp.json"), "--permission-mode", "bypassPermissions", "--model", "claude-sonnet-4-5"},
 			[]string{"ANTHROPIC_BASE_URL=" + api, "ANTHROPIC_API_KEY=sk-stand-in", "IS_SANDBOX=1", "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1", "DISABLE_AUTOUPDATER=1"}
 	},
 	speaks: func(m *model) func(http.ResponseWriter, *http.Request) { return m.messages },
@@ -40,6 +43,7 @@ var codex = &host{
 	agent: "codex", tool: "codex.exec_command", arg: "cmd", failed: "ok after",
 	program: "node_modules/@openai/codex-linux-x64/vendor/x86_64-unknown-linux-musl/bin/codex",
 	shell:   func(command string) step { return step{"exec_command", obj{"cmd": command}} },
+	note:    "mcp__notes/note",
 	setUp: func(s *site) {
 		hook := func(wait string) any { return []any{obj{"hooks": []any{s.hook(wait, 60)}}} }
 		s.write(filepath.Join(s.user, ".codex/hooks.json"), text(obj{"hooks": obj{"PreToolUse": hook("20s"), "PostToolUse": hook("0"), "SessionEnd": hook("0")}}))
@@ -51,6 +55,9 @@ model_provider = "stand-in"
 name = "stand-in"
 base_url = "`+api+`/v1"
 wire_api = "responses"
+[mcp_servers.notes]
+command = "node"
+args = `+text(s.notes()["args"])+`
 `)
 		return []string{"exec", "--skip-git-repo-check", "--dangerously-bypass-hook-trust", "--dangerously-bypass-approvals-and-sandbox", "do it"}, nil
 	},
@@ -63,9 +70,10 @@ var gemini = &host{
 	shell: func(command string) step {
 		return step{"run_shell_command", obj{"command": command, "description": "a step"}}
 	},
+	note: "mcp_notes_note",
 	setUp: func(s *site) {
 		hook := func(wait string) any { return []any{obj{"matcher": "*", "hooks": []any{s.hook(wait, 60_000)}}} }
-		s.write(filepath.Join(s.user, ".gemini/settings.json"), text(obj{"security": obj{"auth": obj{"selectedType": "gemini-api-key"}},
+		s.write(filepath.Join(s.user, ".gemini/settings.json"), text(obj{"security": obj{"auth": obj{"selectedType": "gemini-api-key"}}, "mcpServers": obj{"notes": s.notes()},
 			"hooks": obj{"BeforeTool": hook("20s"), "AfterTool": hook("0"), "SessionEnd": hook("0")}}))
 	},
 	run: func(s *site, api string) (args, env []string) {
