@@ -64,6 +64,14 @@ func TestCallsAreForgotten(t *testing.T) {
 		}
 		return e
 	}
+	first, last, end := begin("s"), begin("s"), call("s", "ls")
+	if err := c.End(end); err != nil || end.Call.CallID != last.Call.CallID {
+		t.Errorf("the last of two calls is %s, and %s ended: %v", last.Call.CallID, end.Call.CallID, err)
+	}
+	if err := c.End(end); err != nil || end.Call.CallID != first.Call.CallID {
+		t.Errorf("the first of two calls is %s, and %s ended: %v", first.Call.CallID, end.Call.CallID, err)
+	}
+
 	begin("s")
 	c.Drop(begin("s"))
 	if err := c.End(call("other", "ls")); err == nil {

@@ -232,7 +232,11 @@ func TestHookBlocksItself(t *testing.T) {
 	}
 	for _, args := range [][]string{{"hook"}, {"hook", "claude-kode"}, {"hook", "--server", server.URL}} {
 		for _, rule := range hostRules {
-			blocked(t, rule, strings.NewReader(rule.input), new(bytes.Buffer), new(bytes.Buffer), args...)
+			in := &counted{Reader: strings.NewReader(rule.input + huge)}
+			blocked(t, rule, in, new(bytes.Buffer), new(bytes.Buffer), args...)
+			if in.n < len(huge) {
+				t.Errorf("%q: %d bytes were read", args, in.n)
+			}
 		}
 	}
 }
