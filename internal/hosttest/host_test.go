@@ -22,13 +22,13 @@ version = 1
 format = "helm.policy/v1"
 [[tool]]
 name = "%[1]s"
-args = { %[2]s = "command" }
+args = { %[2]s = "command", workdir = "path?" }
 extra = true
 [[rule]]
 id = "look"
 verdict = "ALLOW"
 tools = ["%[1]s"]
-when = "facts.shell.only(['echo', 'false'], '/')"
+when = "facts.shell.only(['echo', 'false', 'cat'], '/')"
 [[rule]]
 id = "no-touch"
 verdict = "DENY"
@@ -41,6 +41,12 @@ id = "ask"
 verdict = "ESCALATE"
 tools = ["%[1]s"]
 when = "facts.shell.runs(['mkdir'])"
+[[rule]]
+id = "elsewhere"
+verdict = "DENY"
+reason = "ELSEWHERE"
+tools = ["%[1]s"]
+when = "has(args.workdir) && !facts.path.under(context.cwd)"
 [[tool]]
 name = "notes.note"
 args = { text = "string" }
@@ -264,4 +270,35 @@ func TestMCP(t *testing.T) {
 			t.Error("the log does not show two calls of notes.note and an outcome")
 		}
 	})
+}
+
+// TestCodexFolder: the folder in which the agent wants to run a command is an argument of the
+// call, though Codex tells it as if it were the session's.
+func TestCodexFolder(t *testing.T) {
+	elsewhere := t.TempDir()
+	in := func(folder string) step {
+		return step{"exec_command", obj{"cmd": "echo > here.txt", "workdir": folder}}
+	}
+	s := newSite(t, codex, in(elsewhere), in("sub"), in("."))
+	s.write(filepath.Join(s.project, "sub/x"), "")
+	s.play()
+	if _, err := os.Stat(filepath.Join(elsewhere, "here.txt")); err == nil || !s.exists("sub/here.txt") || !s.exists("here.txt") {
+		t.Errorf("elsewhere: %v, sub: %t, the project: %t", err, s.exists("sub/here.txt"), s.exists("here.txt"))
+	}
+	if told := s.model.told(); len(told) != 3 || !strings.Contains(told[0], "ELSEWHERE") {
+		t.Errorf("the model was told %q", told)
+	}
+}
+
+// TestCodexTypes: what is typed into a command that runs is told to no hook. It is what
+// docs/agents.md says that the hook does not cover; this shows when it changes.
+func TestCodexTypes(t *testing.T) {
+	s := newSite(t, codex, step{"exec_command", obj{"cmd": "cat", "tty": true, "yield_time_ms": 300}}, step{"write_stdin", obj{"session_id": found(`session ID (\d+)`), "chars": "typed\n", "yield_time_ms": 500}})
+	s.play()
+	if told := s.model.told(); len(told) != 2 || !strings.Contains(told[1], "typed") {
+		t.Errorf("the model was told %q", told)
+	}
+	if list := s.helm("receipts", "list", "--agent", s.agent); strings.Count(list, " ALLOW ") != 1 || strings.Contains(list, "stdin") {
+		t.Error(list)
+	}
 }

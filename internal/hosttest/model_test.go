@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
 	"strings"
 	"sync"
 )
@@ -18,6 +19,9 @@ type step struct {
 	tool  string
 	input obj
 }
+
+// A found is an argument that is found in what the model was told last, by its one group.
+type found string
 
 // A model plays steps to a host, and keeps what it is told of each.
 type model struct {
@@ -33,10 +37,18 @@ func (m *model) next(told []string) step {
 	if len(told) > len(m.results) {
 		m.results = told
 	}
-	if len(told) < len(m.steps) {
-		return m.steps[len(told)]
+	if len(told) >= len(m.steps) {
+		return step{}
 	}
-	return step{}
+	s := m.steps[len(told)]
+	for arg, v := range s.input {
+		if f, ok := v.(found); ok {
+			if got := regexp.MustCompile(string(f)).FindStringSubmatch(told[len(told)-1]); got != nil {
+				s.input[arg] = json.Number(got[1])
+			}
+		}
+	}
+	return s
 }
 
 func (m *model) told() []string {
