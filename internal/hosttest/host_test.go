@@ -66,28 +66,18 @@ type site struct {
 	installed                string
 	server                   *exec.Cmd
 	model                    *model
-	command                  func(wait string) string // the hook's
 }
 
-// prepare makes folders and a model.
-func (s *site) prepare(steps ...step) {
-	s.t.Helper()
-	if s.installed = os.Getenv("HELM_TEST_HOSTS"); s.installed == "" {
-		s.t.Skip("SKIPPED: real hosts are tested by make test-hosts")
-	}
-	dir := s.t.TempDir()
-	s.bin, s.home, s.user, s.project = filepath.Join(dir, "bin"), filepath.Join(dir, "home"), filepath.Join(dir, "user"), filepath.Join(dir, "project")
-	s.model = &model{steps: steps}
-	if err := os.MkdirAll(s.project, 0o700); err != nil {
-		s.t.Fatal(err)
-	}
-}
-
-// newSite has a kernel too, and its hooks in the host's settings.
+// newSite has a kernel, whose hooks are set up.
 func newSite(t *testing.T, h *host, steps ...step) *site {
 	t.Helper()
-	s := &site{host: h, t: t}
-	s.prepare(steps...)
+	installed := os.Getenv("HELM_TEST_HOSTS")
+	if installed == "" {
+		t.Skip("SKIPPED: real hosts are tested by make test-hosts")
+	}
+	dir := t.TempDir()
+	in := func(name string) string { return filepath.Join(dir, name) }
+	s := &site{host: h, t: t, bin: in("bin"), home: in("home"), user: in("user"), project: in("project"), installed: installed, model: &model{steps: steps}}
 	if out, err := exec.Command("go", "build", "-o", s.bin+"/", "../../cmd/...").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
@@ -99,10 +89,9 @@ func newSite(t *testing.T, h *host, steps ...step) *site {
 	s.address = "http://" + ln.Addr().String()
 	file := filepath.Join(s.home, "policy.toml")
 	s.write(file, fmt.Sprintf(policy, h.tool, h.arg))
-	s.command = func(wait string) string {
-		return fmt.Sprintf("%s/helm-ai-kernel hook %s --server %s --home %s --wait %s", s.bin, s.agent, s.address, s.home, wait)
+	if err := os.MkdirAll(s.project, 0o700); err != nil {
+		t.Fatal(err)
 	}
-	h.setUp(s)
 	s.server = exec.Command(s.bin+"/helm-ai-kernel", "serve", "--policy", file, "--listen", ln.Addr().String(), "--home", s.home)
 	if err := s.server.Start(); err != nil {
 		t.Fatal(err)
@@ -111,18 +100,14 @@ func newSite(t *testing.T, h *host, steps ...step) *site {
 	for range 500 {
 		if r, err := http.Get(s.address + "/readyz"); err == nil {
 			r.Body.Close()
+			h.setUp(s)
+			t.Log(s.helm("setup", h.agent, "--scope", "user", "--server", s.address, "--wait", "20s"))
 			return s
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
 	t.Fatal("the server does not listen")
 	return nil
-}
-
-// hook is a command as all hosts but Cursor name it in their settings. One that waits for
-// nobody is for what comes after a call.
-func (s *site) hook(wait string, timeout int) obj {
-	return obj{"type": "command", "timeout": timeout, "command": s.command(wait)}
 }
 
 // notes is an MCP server whose tool writes into the project.
@@ -176,6 +161,7 @@ func (s *site) play() {
 func (s *site) helm(args ...string) string {
 	s.t.Helper()
 	cmd := exec.Command(s.bin+"/helm-ai-kernel", append(args, "--home", s.home)...)
+	cmd.Dir, cmd.Env = s.project, append(os.Environ(), "HOME="+s.user)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil {
@@ -209,6 +195,9 @@ func each(t *testing.T, test func(*testing.T, *host)) {
 func TestSession(t *testing.T) {
 	each(t, func(t *testing.T, h *host) {
 		s := newSite(t, h, h.shell("echo hello >> out.txt"), h.shell("touch denied.txt"), h.shell("mkdir asked"), h.shell("false"), h.shell("echo hello >> out.txt"))
+		if out := s.helm("doctor"); !strings.Contains(out, s.agent) || !strings.Contains(out, "blocked") {
+			t.Errorf("the doctor says %s", out)
+		}
 		go s.person()
 		s.play()
 		out, _ := os.ReadFile(filepath.Join(s.project, "out.txt"))

@@ -14,7 +14,7 @@ type host struct {
 	program string // below the folder that it was installed in
 	shell   func(command string) step
 	note    string                                                  // the MCP server's tool, as the model calls it
-	setUp   func(s *site)                                           // its hooks
+	setUp   func(s *site)                                           // its settings, beside the hooks
 	run     func(s *site, api string) (args, env []string)          // its command line
 	speaks  func(m *model) func(http.ResponseWriter, *http.Request) // its model's API
 }
@@ -28,9 +28,6 @@ var claudeCode = &host{
 	note: "mcp__notes__note",
 	setUp: func(s *site) {
 		s.write(filepath.Join(s.user, "mcp.json"), text(obj{"mcpServers": obj{"notes": s.notes()}}))
-		hook := func(wait string) any { return []any{obj{"matcher": "*", "hooks": []any{s.hook(wait, 60)}}} }
-		s.write(filepath.Join(s.project, ".claude/settings.json"),
-			text(obj{"hooks": obj{"PreToolUse": hook("20s"), "PostToolUse": hook("0"), "PostToolUseFailure": hook("0"), "SessionEnd": hook("0")}}))
 	},
 	run: func(s *site, api string) (args, env []string) {
 		return []string{"-p", "do it", "--mcp-config", filepath.Join(s.user, "mcp.json"), "--permission-mode", "bypassPermissions", "--model", "claude-sonnet-4-5"},
@@ -44,10 +41,7 @@ var codex = &host{
 	program: "node_modules/@openai/codex-linux-x64/vendor/x86_64-unknown-linux-musl/bin/codex",
 	shell:   func(command string) step { return step{"exec_command", obj{"cmd": command}} },
 	note:    "mcp__notes/note",
-	setUp: func(s *site) {
-		hook := func(wait string) any { return []any{obj{"hooks": []any{s.hook(wait, 60)}}} }
-		s.write(filepath.Join(s.user, ".codex/hooks.json"), text(obj{"hooks": obj{"PreToolUse": hook("20s"), "PostToolUse": hook("0"), "SessionEnd": hook("0")}}))
-	},
+	setUp:   func(*site) {},
 	run: func(s *site, api string) (args, env []string) {
 		s.write(filepath.Join(s.user, ".codex/config.toml"), `model = "stand-in"
 model_provider = "stand-in"
@@ -72,9 +66,7 @@ var gemini = &host{
 	},
 	note: "mcp_notes_note",
 	setUp: func(s *site) {
-		hook := func(wait string) any { return []any{obj{"matcher": "*", "hooks": []any{s.hook(wait, 60_000)}}} }
-		s.write(filepath.Join(s.user, ".gemini/settings.json"), text(obj{"security": obj{"auth": obj{"selectedType": "gemini-api-key"}}, "mcpServers": obj{"notes": s.notes()},
-			"hooks": obj{"BeforeTool": hook("20s"), "AfterTool": hook("0"), "SessionEnd": hook("0")}}))
+		s.write(filepath.Join(s.user, ".gemini/settings.json"), text(obj{"security": obj{"auth": obj{"selectedType": "gemini-api-key"}}, "mcpServers": obj{"notes": s.notes()}}))
 	},
 	run: func(s *site, api string) (args, env []string) {
 		return []string{"--approval-mode", "yolo", "--model", "gemini-2.5-flash", "--prompt", "do it"},

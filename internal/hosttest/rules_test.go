@@ -2,6 +2,7 @@ package hosttest
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -62,7 +63,6 @@ var rules = map[*host][]rule{
 // a hook block a call, and by which it goes on.
 func TestRules(t *testing.T) {
 	each(t, func(t *testing.T, h *host) {
-		s := &site{host: h, t: t}
 		var steps []step
 		var cases strings.Builder
 		for i, r := range rules[h] {
@@ -70,16 +70,14 @@ func TestRules(t *testing.T) {
 			steps = append(steps, h.shell(fmt.Sprintf("echo > ran-%d. # %s", i, strings.Repeat("x", r.more))))
 			fmt.Fprintf(&cases, "*ran-%d.*) %s ;;\n", i, r.script)
 		}
-		s.prepare(steps...)
-		script := filepath.Join(s.user, "hook.sh")
-		s.write(script, "case $(head -c 2000) in\n"+cases.String()+"esac\n")
-		s.command = func(wait string) string {
-			if wait == "0" {
-				return "cat > /dev/null" // after
-			}
-			return "exec sh " + script
+		s := newSite(t, h, steps...)
+		// In the place of the program that was set up. After a call it says nothing.
+		program := filepath.Join(s.bin, "helm-ai-kernel")
+		os.Remove(program)
+		s.write(program, "#!/bin/sh\nhas=$(head -c 2000)\ncase $has in *PostToolUse*|*AfterTool*|*SessionEnd*) exec cat > /dev/null ;; esac\ncase $has in\n"+cases.String()+"esac\n")
+		if err := os.Chmod(program, 0o700); err != nil {
+			t.Fatal(err)
 		}
-		h.setUp(s)
 		s.play()
 		told := s.model.told()
 		if len(told) != len(steps) {
