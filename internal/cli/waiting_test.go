@@ -20,7 +20,7 @@ func TestKilledWhileWaiting(t *testing.T) {
 	}
 	d := launch(t, bin, home, "--policy", policy)
 	cmd := exec.Command(filepath.Join(bin, "helm-ai-kernel"), "hook", "claude-code", "--home", home, "--server", d.address, "--wait", "50s")
-	cmd.Stdin = strings.NewReader(hookInput)
+	cmd.Stdin = strings.NewReader(`{"session_id":"s","cwd":"/srv","hook_event_name":"PreToolUse","tool_name":"Bash","tool_input":{"command":"ls"},"tool_use_id":"t1"}`)
 	var said bytes.Buffer
 	cmd.Stderr = &said
 	if err := cmd.Start(); err != nil {
