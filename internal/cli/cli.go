@@ -122,7 +122,7 @@ verify: 0 proved, 1 the evidence is wrong, 2 unreadable or wrong usage, 3 not al
 	f.StringVar(&a.server, "server", "", "the server to ask; default: this home's own, else http://"+defaultListen)
 	f.StringVar(&a.token, "token-file", "", "file with the token to send; default: the operator's, to this home's own server only")
 	f.BoolVar(&a.json, "json", false, "print JSON")
-	root.AddCommand(a.serveCmd(), a.hookCmd(), a.demoCmd(), a.decideCmd(), a.boundaryCmd(), a.receiptsCmd(), a.approvalsCmd(), a.policyCmd(),
+	root.AddCommand(a.serveCmd(), a.hookCmd(), a.mcpCmd(), a.demoCmd(), a.decideCmd(), a.boundaryCmd(), a.receiptsCmd(), a.approvalsCmd(), a.policyCmd(),
 		a.evidenceCmd(), a.verifyCmd(), a.replayCmd(), a.logCmd(), a.sessionsCmd(), a.tokensCmd(), a.keysCmd(), a.setupCmd(), a.doctorCmd(), a.versionCmd())
 	return root
 }

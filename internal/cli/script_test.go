@@ -19,6 +19,8 @@ import (
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
+		"mcp-server":     mcpServer,
+		"mcp-client":     mcpClient,
 		"helm-ai-kernel": func() { os.Exit(cli.Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) },
 		"helm-verify": func() {
 			os.Exit(verifycmd.Run(verifycmd.Command{Name: "helm-verify", Args: os.Args[1:], Stdout: os.Stdout, Stderr: os.Stderr}))
