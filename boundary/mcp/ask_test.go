@@ -474,12 +474,22 @@ func TestDefinition(t *testing.T) {
 
 func TestVisible(t *testing.T) {
 	for in, want := range map[string]string{
-		"plain é 漢 {\"a\":1}\n": "plain é 漢 {\"a\":1}\n", "\x1b[2J\a\r\t": `\u{001B}[2J\u{0007}\u{000D}\u{0009}`, "a\u200bb\u202ec\u2066": `a\u{200B}b\u{202E}c\u{2066}`,
+		"plain é 漢 {\"a\":1}\n": "plain é 漢 {\"a\":1}\n", "\x1b[2J\a\r\t\r\n": "\\u{001B}[2J\\u{0007}\\u{000D}\t\r\n", "a\u200bb\u202ec\u2066": `a\u{200B}b\u{202E}c\u{2066}`,
 		"\U000E0041\U000E0042": `\u{E0041}\u{E0042}`, "\xff": `\xFF`, `\u{200B} \x41`: `\\u{200B} \\x41`, "\u00a0\u3164\u115f\ufe0f\ufeff\u00ad": `\u{00A0}\u{3164}\u{115F}\u{FE0F}\u{FEFF}\u{00AD}`,
 		"\uE000\U0010FFFF": `\u{E000}\u{10FFFF}`,
 	} {
 		if got := Visible(in); got != want {
 			t.Errorf("%q is shown as %s, want %s", in, got, want)
+		}
+	}
+}
+
+func TestHidden(t *testing.T) {
+	for in, want := range map[string]int{
+		`{"a":"plain\r\n\ttext \\u0041 é"}`: 0, `{"a":"\u001b[2J\u200b"}`: 2, "{\"\u200b\":\"\u202e\"}": 2, `{"a":["\r"]}`: 1, `{"a"`: 0,
+	} {
+		if got := Hidden(in); got != want {
+			t.Errorf("%s hides %d, want %d", in, got, want)
 		}
 	}
 }

@@ -24,8 +24,7 @@ type message struct {
 	fault  jsontext.Value // the member error
 }
 
-// request reports whether an answer is awaited, which a notification awaits none.
-func (m *message) request() bool      { return m.method != "" && m.rawID != nil }
+// notification reports whether it is a request that awaits no answer.
 func (m *message) notification() bool { return m.method != "" && m.rawID == nil }
 
 // Client messages are read so that every reader reads them alike: what is decided is what the

@@ -22,7 +22,7 @@ import (
 )
 
 func (a *app) mcpCmd() *cobra.Command {
-	return group("mcp", "Stand between agents and MCP servers", a.mcpWrapCmd())
+	return group("mcp", "Stand between agents and MCP servers", a.mcpWrapCmd(), a.mcpToolsCmd())
 }
 
 // maxServerName leaves room for a tool's name behind it.
@@ -41,13 +41,11 @@ An ESCALATE waits for people as long as --wait says. Without a server to ask, no
 
 Exit codes: 0 the client ended the session, 1 the server ended before it, 2 wrong usage.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if name == "" {
-				name = serverName(args)
+			name, err := nameOf(name, args)
+			if err != nil {
+				return err
 			}
-			switch {
-			case !serverNames.MatchString(name) || len(name) > maxServerName:
-				return usagef("the server's name %q is not 1 to %d letters, digits, - and _: give one with --name", name, maxServerName)
-			case wait < 0 || wait > time.Hour:
+			if wait < 0 || wait > time.Hour {
 				return usagef("--wait is %s: it must be from 0 to 1h", wait)
 			}
 			if err := helm.CheckName("--agent", agent); err != nil {

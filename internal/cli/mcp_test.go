@@ -14,8 +14,8 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 )
 
-// An MCP server for scripts: its tools echo what they are told, fail, sleep, ask the user and
-// end the server. A line MCP_EXTRA of the environment is the description of echo.
+// An MCP server for scripts: its tools echo what they are told, fail, sleep, and end the
+// server. The file description has that of echo, and tools.json more tools.
 func mcpServer() {
 	s := mcp.NewServer(&mcp.Implementation{Name: "test", Version: "1"}, nil)
 	description := "Echoes"
@@ -49,6 +49,15 @@ func mcpServer() {
 		os.Exit(7)
 		return nil, nil
 	})
+	if b, err := os.ReadFile("tools.json"); err == nil {
+		var more []*mcp.Tool
+		if err := json.Unmarshal(b, &more); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+		for _, t := range more {
+			s.AddTool(t, func(context.Context, *mcp.CallToolRequest) (*mcp.CallToolResult, error) { return text("done"), nil })
+		}
+	}
 	fmt.Fprintln(os.Stderr, "test server: up")
 	if err := s.Run(context.Background(), &mcp.StdioTransport{}); err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -30,7 +30,7 @@ func (a *app) policyCmd() *cobra.Command {
 		a.printf("%s\n", safeText(said.Said))
 		return nil
 	}}
-	return group("policy", "Check, test, explain, compare and format policy files", a.checkCmd(), a.testCmd(), a.approversCmd(), a.controlsCmd(), a.explainCmd(), a.diffCmd(), a.fmtCmd(), reload)
+	return group("policy", "Check, test, explain, compare, format and begin policy files", a.checkCmd(), a.testCmd(), a.approversCmd(), a.controlsCmd(), a.explainCmd(), a.diffCmd(), a.fmtCmd(), a.importMCPCmd(), reload)
 }
 
 func (a *app) checkCmd() *cobra.Command {
