@@ -30,9 +30,10 @@ test: parts
 	$(GO) test -race -timeout 9m ./...
 
 # The real parts that tests run: openssl, ssh-keygen, sha256sum, python3, curl, jq, a C
-# compiler for the race detector.
+# compiler for the race detector; and from npm MCP servers, a client and the conformance suite.
 parts:
 	@bash internal/testparts/install.sh
+	@bash internal/testparts/mcp.sh >/dev/null
 
 lint: cross
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "not gofmt-ed:"; echo "$$unformatted"; exit 1; fi
