@@ -22,6 +22,7 @@ import (
 
 	"github.com/helm-ai-kernel/helm-ai-kernel"
 	"github.com/helm-ai-kernel/helm-ai-kernel/boundary/httpapi"
+	"github.com/helm-ai-kernel/helm-ai-kernel/internal/bank"
 	"github.com/helm-ai-kernel/helm-ai-kernel/receipt"
 	"github.com/helm-ai-kernel/helm-ai-kernel/verify/verifycmd"
 )
@@ -89,7 +90,7 @@ type demoRun struct {
 	operator *client
 	session  string
 	dir      string // where the agent works
-	bank     string // address of the small HTTP service that it calls
+	service  string // address of the small HTTP service that it calls
 	step     int
 	own      bool   // the server is the demo's own
 	flags    string // of commands that a reader can run
@@ -123,15 +124,15 @@ func (a *app) demo(ctx context.Context, out string, own bool) error {
 	if err != nil {
 		return err
 	}
-	bank := &http.Server{Handler: bank(), ReadHeaderTimeout: 10 * time.Second}
-	go bank.Serve(ln)
-	defer bank.Close()
-	d.bank = "http://" + ln.Addr().String()
+	service := &http.Server{Handler: service(), ReadHeaderTimeout: 10 * time.Second}
+	go service.Serve(ln)
+	defer service.Close()
+	d.service = "http://" + ln.Addr().String()
 	return d.play(ctx, out)
 }
 
-// bank is the small HTTP service that the demo's agent calls.
-func bank() http.Handler {
+// service is the small HTTP service that the demo's agent calls.
+func service() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /balance", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, `{"acct_1":5000}`) })
 	mux.HandleFunc("POST /transfer", func(w http.ResponseWriter, r *http.Request) {
@@ -160,7 +161,7 @@ func (d *demoRun) play(ctx context.Context, out string) error {
 		{"fs.write", map[string]any{"path": notes, "content": "rent\nfood\nbooks\n"}, helm.Allow},
 		{"fs.read", map[string]any{"path": notes}, helm.Allow},
 		{"shell.exec", map[string]any{"command": "sort notes.txt | head -n 2"}, helm.Allow},
-		{"http.get", map[string]any{"url": d.bank + "/balance"}, helm.Allow},
+		{"http.get", map[string]any{"url": d.service + "/balance"}, helm.Allow},
 		{"pay.transfer", map[string]any{"amount": 40, "to": "acct_9", "memo": "books"}, helm.Allow},
 	}
 	for _, c := range calls {
@@ -207,6 +208,10 @@ func (d *demoRun) play(ctx context.Context, out string) error {
 		return err
 	}
 
+	if err := d.overMCP(ctx); err != nil {
+		return err
+	}
+
 	d.say("The session is closed, and its evidence exported and verified")
 	var e httpapi.EntryAnswer
 	if err := d.agent.ask(ctx, http.MethodPost, "/v1/sessions/close", nil, httpapi.CloseRequest{Agent: demoAgent, Session: d.session}, &e); err != nil {
@@ -215,6 +220,49 @@ func (d *demoRun) play(ctx context.Context, out string) error {
 	d.hint("receipts tail --no-follow --agent " + demoAgent)
 	d.hint(fmt.Sprintf("evidence export --agent %s --session %s -o %s", demoAgent, d.session, out))
 	return d.evidence(ctx, out)
+}
+
+// overMCP has an MCP server of payments behind the boundary: a process of its own, that knows
+// nothing of it, and a client that knows nothing of it either.
+func (d *demoRun) overMCP(ctx context.Context) error {
+	d.say("An MCP server, started through `mcp wrap`: what is allowed reaches it, and what is not gets an answer for the model")
+	program, err := exec.LookPath(os.Args[0])
+	if err != nil {
+		return fmt.Errorf("find this program: %w", err)
+	}
+	args := []string{"mcp", "wrap", "--name", "pay", "--agent", demoAgent, "--server", d.server, "--home", d.home, "--", program, "mcp", "example"}
+	d.printf("     %s\n", d.paint(faint, "$ helm-ai-kernel "+strings.Join(args[:6], " ")+" -- helm-ai-kernel mcp example"))
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Stderr = d.err
+	c, err := bank.Dial(ctx, cmd)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	names, err := c.Tools(ctx)
+	if err != nil {
+		return err
+	}
+	d.printf("     its tools are pinned: %s\n", safeText(strings.Join(names, ", ")))
+	for _, call := range []struct {
+		tool   string
+		args   map[string]any
+		denied bool
+	}{{"transfer", map[string]any{"amount": 25, "to": "acct_9", "memo": "tea"}, false}, {"close_account", map[string]any{"account": "acct_1"}, true}} {
+		said, failed, err := c.Call(ctx, call.tool, call.args)
+		if err != nil {
+			return err
+		}
+		raw, err := json.Marshal(call.args, json.Deterministic(true))
+		if err != nil {
+			return err
+		}
+		d.printf("  %s %s\n           %s\n", call.tool, raw, safeText(said))
+		if failed != call.denied {
+			return fmt.Errorf("%s was answered so, and not as expected: the server runs under a policy that the demo was not made for", call.tool)
+		}
+	}
+	return c.Close()
 }
 
 // answer answers an escalation as an operator.
@@ -308,7 +356,7 @@ func (d *demoRun) carryOut(ctx context.Context, tool string, args map[string]any
 	case "http.get":
 		return d.fetch(ctx, http.MethodGet, text("url"), nil)
 	case "pay.transfer":
-		return d.fetch(ctx, http.MethodPost, d.bank+"/transfer", args)
+		return d.fetch(ctx, http.MethodPost, d.service+"/transfer", args)
 	}
 	return "", fmt.Errorf("the demo has no tool %s", tool)
 }

@@ -18,11 +18,12 @@ import (
 	"github.com/helm-ai-kernel/helm-ai-kernel"
 	"github.com/helm-ai-kernel/helm-ai-kernel/boundary/httpapi"
 	"github.com/helm-ai-kernel/helm-ai-kernel/boundary/mcp"
+	"github.com/helm-ai-kernel/helm-ai-kernel/internal/bank"
 	"github.com/helm-ai-kernel/helm-ai-kernel/receipt"
 )
 
 func (a *app) mcpCmd() *cobra.Command {
-	return group("mcp", "Stand between agents and MCP servers", a.mcpWrapCmd(), a.mcpToolsCmd())
+	return group("mcp", "Stand between agents and MCP servers", a.mcpWrapCmd(), a.mcpToolsCmd(), a.mcpExampleCmd())
 }
 
 // maxServerName leaves room for a tool's name behind it.
@@ -57,6 +58,21 @@ Exit codes: 0 the client ended the session, 1 the server ended before it, 2 wron
 	cmd.Flags().StringVar(&agent, "agent", "mcp", "the agent's name")
 	cmd.Flags().DurationVar(&wait, "wait", 50*time.Second, "how long a call waits for people: many clients give up after a minute")
 	return cmd
+}
+
+// mcpExampleCmd is an MCP server to try the boundary with.
+func (a *app) mcpExampleCmd() *cobra.Command {
+	return &cobra.Command{Use: "example", Short: "Be a small MCP server, to try the boundary with", Args: exactly(0),
+		Long: `Be an MCP server over standard input and output, with the tools transfer and
+close_account of a bank that is not there. It is a server as any other, and knows nothing of
+the kernel: put it behind "mcp wrap --name pay -- helm-ai-kernel mcp example".`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			err := bank.Serve(cmd.Context(), io.NopCloser(a.in), writeCloser{a.out})
+			if cmd.Context().Err() != nil {
+				return nil
+			}
+			return err
+		}}
 }
 
 var serverNames = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
