@@ -61,7 +61,8 @@ const explorations = {
     await call("trigger-elicitation-request", {});
     const progress = [];
     await call("trigger-long-running-operation", { duration: 0.2, steps: 4 }, { onprogress: (p) => progress.push(p) });
-    log.push({ progress });
+    // The last may come in one piece with the result: then this client forgets it.
+    log.push({ progress: progress.filter((p) => p.progress < p.total) });
     await did("cancelled", async () => {
       const c = new AbortController();
       setTimeout(() => c.abort("enough"), 200);
