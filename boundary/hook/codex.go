@@ -32,6 +32,9 @@ func readCodex(h *Host, input []byte, here string) (*Event, error) {
 	if in.Event == "PostToolUseFailure" {
 		return nil, h.notOurs(in.Event) // it has none: a command that failed is told as one that ran
 	}
+	if in.AgentID != "" && in.CallID != "" {
+		in.CallID = in.AgentID + "/" + in.CallID // its session is its parent's, and ids come from the model of each
+	}
 	if in.Tool == "Bash" {
 		if err := in.shell(here); err != nil {
 			return nil, err

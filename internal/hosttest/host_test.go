@@ -48,6 +48,22 @@ reason = "ELSEWHERE"
 tools = ["%[1]s"]
 when = "has(args.workdir) && !facts.path.under(context.cwd)"
 [[tool]]
+name = "claude-code.Task"
+extra = true
+[[tool]]
+name = "claude-code.Agent"
+extra = true
+[[tool]]
+name = "codex.spawn_agent"
+extra = true
+[[tool]]
+name = "codex.multi_agent_v1wait_agent"
+extra = true
+[[rule]]
+id = "subagents"
+verdict = "ALLOW"
+tools = ["claude-code.Task", "claude-code.Agent", "codex.spawn_agent", "codex.multi_agent_v1wait_agent"]
+[[tool]]
 name = "notes.note"
 args = { text = "string" }
 [[rule]]
@@ -93,6 +109,7 @@ func newSite(t *testing.T, h *host, steps ...step) *site {
 		t.Fatal(err)
 	}
 	s.server = exec.Command(s.bin+"/helm-ai-kernel", "serve", "--policy", file, "--listen", ln.Addr().String(), "--home", s.home)
+	s.server.Stderr = t.Output()
 	if err := s.server.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -289,5 +306,32 @@ func TestCodexTypes(t *testing.T) {
 	}
 	if list := s.helm("receipts", "list", "--agent", s.agent); strings.Count(list, " ALLOW ") != 1 || strings.Contains(list, "stdin") {
 		t.Error(list)
+	}
+}
+
+// TestSubagents: what a subagent does is decided too, and its name and kind are in the call's
+// context. The stand-in for Codex's model gives both conversations' calls the same ids.
+func TestSubagents(t *testing.T) {
+	for h, start := range map[*host][]step{
+		claudeCode: {{"Task", obj{"description": "a task", "prompt": subtask, "subagent_type": "general-purpose"}}},
+		codex:      {{"multi_agent_v1/spawn_agent", obj{"message": subtask}}, {"multi_agent_v1/wait_agent", obj{"targets": []found{`agent_id\W+([\w-]+)`}}}},
+	} {
+		t.Run(h.agent, func(t *testing.T) {
+			s := newSite(t, h, start...)
+			s.model.below = &model{steps: []step{h.shell("echo hello > sub.txt"), h.shell("touch sub-denied.txt")}}
+			s.play()
+			if !s.exists("sub.txt") || s.exists("sub-denied.txt") {
+				t.Errorf("sub.txt: %t, sub-denied.txt: %t", s.exists("sub.txt"), s.exists("sub-denied.txt"))
+			}
+			if told := s.model.below.told(); len(told) != 2 || !strings.Contains(told[1], "NOTHING_IS_TOUCHED") {
+				t.Errorf("the subagent was told %q", told)
+			}
+			s.helm("evidence", "export", "--agent", s.agent, "-o", filepath.Join(s.project, "pack.tar"))
+			pack, _ := os.ReadFile(filepath.Join(s.project, "pack.tar"))
+			if !bytes.Contains(pack, []byte("/context/subagent_type")) || !bytes.Contains(pack, []byte("/context/permission_mode")) {
+				t.Error("the log does not say which subagent it was")
+			}
+			t.Log(s.helm("receipts", "list", "--agent", s.agent))
+		})
 	}
 }

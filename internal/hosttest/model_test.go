@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"time"
 )
 
 type obj = map[string]any
@@ -23,15 +24,29 @@ type step struct {
 // A found is an argument that is found in what the model was told last, by its one group.
 type found string
 
+func (f found) in(s string) string {
+	if got := regexp.MustCompile(string(f)).FindStringSubmatch(s); got != nil {
+		return got[1]
+	}
+	return ""
+}
+
 // A model plays steps to a host, and keeps what it is told of each.
 type model struct {
 	mu      sync.Mutex
 	steps   []step
 	results []string // of tool calls, as they came back
+	below   *model   // of the subagent whose task is subtask
 }
 
-// next is the step after those of which the model was told.
-func (m *model) next(told []string) step {
+const subtask = "This is for a subagent."
+
+// next is the step after those of which the model was told, in a conversation that began with
+// those words.
+func (m *model) next(began string, told []string) step {
+	if m.below != nil && strings.Contains(began, subtask) {
+		return m.below.next("", told)
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if len(told) > len(m.results) {
@@ -41,11 +56,16 @@ func (m *model) next(told []string) step {
 		return step{}
 	}
 	s := m.steps[len(told)]
+	last := ""
+	if len(told) > 0 {
+		last = told[len(told)-1]
+	}
 	for arg, v := range s.input {
-		if f, ok := v.(found); ok {
-			if got := regexp.MustCompile(string(f)).FindStringSubmatch(told[len(told)-1]); got != nil {
-				s.input[arg] = json.Number(got[1])
-			}
+		switch v := v.(type) {
+		case found:
+			s.input[arg] = json.Number(v.in(last))
+		case []found:
+			s.input[arg] = []string{v[0].in(last)}
 		}
 	}
 	return s
@@ -85,7 +105,7 @@ func (m *model) messages(w http.ResponseWriter, r *http.Request) {
 	}
 	s := step{} // of a title, or something else beside the task
 	if len(req.Tools) > 0 {
-		s = m.next(told)
+		s = m.next(string(req.Messages[0].Content), told)
 	}
 	event := stream(w)
 	event("message_start", obj{"message": obj{"id": "msg_1", "type": "message", "role": "assistant", "model": "stand-in", "content": []any{}, "stop_reason": nil, "stop_sequence": nil,
@@ -96,7 +116,7 @@ func (m *model) messages(w http.ResponseWriter, r *http.Request) {
 		event("content_block_delta", obj{"index": 0, "delta": obj{"type": "text_delta", "text": "That is all."}})
 	} else {
 		stop = "tool_use"
-		event("content_block_start", obj{"index": 0, "content_block": obj{"type": "tool_use", "id": fmt.Sprintf("toolu_%02d", len(told)+1), "name": s.tool, "input": obj{}}})
+		event("content_block_start", obj{"index": 0, "content_block": obj{"type": "tool_use", "id": fmt.Sprintf("toolu_%d", time.Now().UnixNano()), "name": s.tool, "input": obj{}}})
 		event("content_block_delta", obj{"index": 0, "delta": obj{"type": "input_json_delta", "partial_json": text(s.input)}})
 	}
 	event("content_block_stop", obj{"index": 0})
@@ -112,18 +132,23 @@ func (m *model) responses(w http.ResponseWriter, r *http.Request) {
 	}
 	var req struct {
 		Input []struct {
-			Type   string
-			Output json.RawMessage
+			Type    string
+			Content json.RawMessage
+			Output  json.RawMessage
 		}
 	}
 	read(r, &req)
 	var told []string
+	began := ""
 	for _, in := range req.Input {
+		if in.Type == "message" {
+			began += string(in.Content)
+		}
 		if in.Type == "function_call_output" {
 			told = append(told, string(in.Output))
 		}
 	}
-	s := m.next(told)
+	s := m.next(began, told)
 	event := stream(w)
 	id := fmt.Sprintf("resp_%d", len(told))
 	event("response.created", obj{"response": obj{"id": id}})
@@ -164,7 +189,7 @@ func (m *model) generateContent(w http.ResponseWriter, r *http.Request) {
 	}
 	s := step{}
 	if len(req.Tools) > 0 {
-		s = m.next(told)
+		s = m.next("", told)
 	}
 	part := obj{"text": "That is all."}
 	if s.tool != "" {
