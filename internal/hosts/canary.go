@@ -24,16 +24,20 @@ func (h *Host) Canary(id, folder string) []byte {
 }
 
 // Blocked says whether the host takes what came of a hook for a block, and if not, why it
-// would go on with the call.
+// would go on with the call. internal/hosttest holds the hosts themselves against it.
 func (h *Host) Blocked(exit int, stdout, stderr string) (bool, string) {
 	denies := h.denies(stdout)
-	switch {
-	case h == ClaudeCode && exit == 2, h == Codex && exit == 2 && strings.TrimSpace(stderr) != "",
-		h == Cursor && exit == 2, h == Gemini && exit == 2 && strings.TrimSpace(stdout+stderr) != "":
-		return true, ""
-	case exit == 0 && denies:
-		return true, ""
-	case h == Gemini && denies:
+	switch h {
+	case ClaudeCode:
+		denies = exit == 2 || exit == 0 && denies
+	case Codex:
+		denies = exit == 2 && strings.TrimSpace(stderr) != "" || exit == 0 && denies
+	case Gemini: // what its hook prints goes before the exit code
+		denies = denies || exit == 2 && !json.Valid([]byte(stdout)) && strings.TrimSpace(stdout+stderr) != ""
+	case Cursor:
+		denies = exit == 2 || exit == 0 && denies
+	}
+	if denies {
 		return true, ""
 	}
 	return false, fmt.Sprintf("it ended with exit code %d and no denial that %s takes for one", exit, h.Title)

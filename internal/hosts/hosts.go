@@ -33,22 +33,31 @@ type Host struct {
 // An Event is one that a hook is called at.
 type Event struct {
 	Name    string
-	Matcher string // or ""
+	Matcher string        // or ""
+	Most    time.Duration // that the host lets the hook take, or 0
+}
+
+// timeout is what the hook is given of what was asked for.
+func (e Event) timeout(asked time.Duration) time.Duration {
+	if e.Most > 0 {
+		return min(asked, e.Most)
+	}
+	return asked
 }
 
 // The hosts that are known.
 var (
 	ClaudeCode = &Host{Name: "claude-code", Title: "Claude Code", Program: "claude", Dir: ".claude", File: "settings.json", Before: "PreToolUse", unit: time.Second,
-		Events: []Event{{"PreToolUse", "*"}, {"PostToolUse", "*"}, {"PostToolUseFailure", "*"}, {"SessionEnd", ""}},
+		Events: []Event{{Name: "PreToolUse", Matcher: "*"}, {Name: "PostToolUse", Matcher: "*"}, {Name: "PostToolUseFailure", Matcher: "*"}, {Name: "SessionEnd"}},
 		Caveat: "an agent that may write the settings can take the hook out: let the policy ask about .claude"}
 	Codex = &Host{Name: "codex", Title: "Codex", Program: "codex", Dir: ".codex", File: "hooks.json", Before: "PreToolUse", unit: time.Second,
-		Events: []Event{{"PreToolUse", ""}, {"PostToolUse", ""}, {"SessionEnd", ""}},
+		Events: []Event{{Name: "PreToolUse"}, {Name: "PostToolUse"}, {Name: "SessionEnd", Most: 3 * time.Second}},
 		Caveat: "Codex runs a hook only when you have trusted it: start it, and trust the hook under /hooks, now and after each change"}
 	Gemini = &Host{Name: "gemini", Title: "Gemini CLI", Program: "gemini", Dir: ".gemini", File: "settings.json", Before: "BeforeTool", unit: time.Millisecond,
-		Events: []Event{{"BeforeTool", "*"}, {"AfterTool", "*"}, {"SessionEnd", ""}},
+		Events: []Event{{Name: "BeforeTool", Matcher: "*"}, {Name: "AfterTool", Matcher: "*"}, {Name: "SessionEnd"}},
 		Caveat: "Gemini CLI runs a project's hooks only in a folder that it trusts"}
 	Cursor = &Host{Name: "cursor", Title: "Cursor", Program: "cursor", Dir: ".cursor", File: "hooks.json", Before: "preToolUse", unit: time.Second, flat: true,
-		Events: []Event{{"preToolUse", ""}, {"postToolUse", ""}, {"postToolUseFailure", ""}, {"sessionEnd", ""}},
+		Events: []Event{{Name: "preToolUse"}, {Name: "postToolUse"}, {Name: "postToolUseFailure"}, {Name: "sessionEnd"}},
 		Caveat: "versions of Cursor without preToolUse call no hook that is set up here"}
 )
 
@@ -240,7 +249,7 @@ func (h *Host) Set(content []byte, command string, timeout time.Duration) ([]byt
 	}
 	var want []Hook
 	for _, e := range h.Events {
-		want = append(want, Hook{Event: e.Name, Matcher: e.Matcher, Command: command, Timeout: timeout, FailClosed: h.flat})
+		want = append(want, Hook{Event: e.Name, Matcher: e.Matcher, Command: command, Timeout: e.timeout(timeout), FailClosed: h.flat})
 	}
 	if same(h.installed(d), want) {
 		return content, nil
@@ -253,13 +262,13 @@ func (h *Host) Set(content []byte, command string, timeout time.Duration) ([]byt
 	if d.hooks == nil {
 		d.hooks = in.addMember(d.root, 0, "hooks", map[string]any{}).(*hujson.Object)
 	}
-	seconds := float64(timeout) / float64(h.unit)
 	for _, e := range h.Events {
 		list := member(d.hooks, e.Name)
 		if list == nil {
 			in.addMember(d.hooks, 1, e.Name, []any{})
 			list = member(d.hooks, e.Name)
 		}
+		seconds := float64(e.timeout(timeout)) / float64(h.unit)
 		one := entry{Type: "command", Command: command, Timeout: &seconds}
 		if h.flat {
 			one.Type, one.FailClosed = "", true

@@ -46,7 +46,7 @@ func TestSet(t *testing.T) {
           {
             "type": "command",
             "command": "/opt/helm-ai-kernel hook codex",
-            "timeout": 60
+            "timeout": 3
           }
         ]
       }
@@ -129,7 +129,7 @@ func TestSetAndRemove(t *testing.T) {
 				t.Fatalf("%s: %s: %v, %+v", h.Name, set, err, have)
 			}
 			for _, k := range have {
-				if k.Command != command+h.Name || k.Timeout != time.Minute {
+				if k.Command != command+h.Name || k.Timeout != time.Minute && (h != Codex || k.Event != "SessionEnd") {
 					t.Errorf("%s: %+v", h.Name, k)
 				}
 			}
@@ -237,19 +237,56 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// TestBlocked: what each host takes for a block, as internal/hosttest shows with the hosts
+// themselves.
+func TestBlocked(t *testing.T) {
+	deny := map[*Host]string{ClaudeCode: `{"hookSpecificOutput":{"permissionDecision":"deny"}}`, Codex: `{"hookSpecificOutput":{"permissionDecision":"deny"}}`,
+		Gemini: `{"decision":"deny"}`, Cursor: `{"permission":"deny"}`}
+	for _, c := range []struct {
+		exit        int
+		out, err    string
+		claude      bool
+		codex       bool
+		gemini      bool
+		cursor      bool
+		insteadDeny bool // out is the host's denial
+	}{
+		{exit: 0},
+		{exit: 1, err: "no"},
+		{exit: 127, err: "not found"},
+		{exit: 0, out: `{"decision":"allow"}`},
+		{exit: 0, out: "{"},
+		{exit: 2, err: "no", claude: true, codex: true, gemini: true, cursor: true},
+		{exit: 2, claude: true, cursor: true},
+		{exit: 2, out: `{"systemMessage":"x"}`, err: "no", claude: true, codex: true, cursor: true},
+		{exit: 0, insteadDeny: true, claude: true, codex: true, gemini: true, cursor: true},
+		{exit: 1, insteadDeny: true, gemini: true},
+	} {
+		for h, want := range map[*Host]bool{ClaudeCode: c.claude, Codex: c.codex, Gemini: c.gemini, Cursor: c.cursor} {
+			out := c.out
+			if c.insteadDeny {
+				out = deny[h]
+			}
+			if got, _ := h.Blocked(c.exit, out, c.err); got != want {
+				t.Errorf("%s, exit code %d, %q, %q: %t", h.Name, c.exit, out, c.err, got)
+			}
+		}
+	}
+}
+
 // TestOurs: a hook of ours is this program with nothing around it.
 func TestOurs(t *testing.T) {
 	for line, want := range map[string]bool{
-		"helm-ai-kernel hook codex":                              true,
-		"'/a b/helm-ai-kernel' hook codex --wait 1s":             true,
-		"HELM_HOME=/x helm-ai-kernel hook codex":                 true,
-		"/opt/helm-ai-kernel.exe hook codex":                     true,
-		"helm-ai-kernel hook claude-code":                        false,
-		"helm-ai-kernel hook codex || true":                      false,
-		"helm-ai-kernel decide hook codex":                       false,
-		"echo helm-ai-kernel hook codex":                         false,
-		"":                                                       false,
-		"\"":                                                     false,
+		"helm-ai-kernel hook codex":                  true,
+		"'/a b/helm-ai-kernel' hook codex --wait 1s": true,
+		"HELM_HOME=/x helm-ai-kernel hook codex":     true,
+		"/opt/helm-ai-kernel.exe hook codex":         true,
+		"helm-ai-kernel hook claude-code":            false,
+		"helm-ai-kernel hook codex || true":          false,
+		"helm-ai-kernel decide hook codex":           false,
+		"echo helm-ai-kernel hook codex":             false,
+		"":                                           false,
+		"\"":                                         false,
 		CommandLine("/it's/helm-ai-kernel", "hook", "codex", ""): true,
 	} {
 		if got := Codex.Ours(line); got != want {
