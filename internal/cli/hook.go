@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime/debug"
+	"sync"
 	"syscall"
 	"time"
 
@@ -161,6 +162,23 @@ func (a *app) drain() {
 	within(ctx, func() (int64, error) { return io.Copy(io.Discard, a.in) })
 }
 
+// oneAtATime is a reader for several goroutines.
+type oneAtATime struct {
+	mu  sync.Mutex
+	r   io.Reader // guarded by mu
+	err error     // its end; guarded by mu
+}
+
+func (o *oneAtATime) Read(p []byte) (n int, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.err != nil {
+		return 0, o.err
+	}
+	n, o.err = o.r.Read(p)
+	return n, o.err
+}
+
 // within is what f returns, or an error when it does not in time. Reading cannot be ended.
 func within[T any](ctx context.Context, f func() (T, error)) (v T, err error) {
 	done := make(chan struct{})
@@ -187,6 +205,7 @@ func recovered(err *error) {
 
 // answerHook returns an error unless the call may go on.
 func (a *app) answerHook(ctx context.Context, h *hook.Host, kernel *asking, agent string, wait time.Duration) (moment hook.Moment, err error) {
+	a.in = &oneAtATime{r: a.in} // what is not read in time is still being read when the rest is drained
 	input, err := within(ctx, func() ([]byte, error) { return io.ReadAll(io.LimitReader(a.in, hook.MaxInput+1)) })
 	if err != nil {
 		return 0, fmt.Errorf("read what the host tells: %w", err)

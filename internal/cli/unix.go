@@ -28,7 +28,9 @@ func dial(base *url.URL) func(ctx context.Context, network, address string) (net
 	if base.Fragment == "" {
 		return d.DialContext
 	}
-	return func(ctx context.Context, _, _ string) (net.Conn, error) { return d.DialContext(ctx, "unix", base.Fragment) }
+	return func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return d.DialContext(ctx, "unix", base.Fragment)
+	}
 }
 
 // addressOf is how clients name a listener.
