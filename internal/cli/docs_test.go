@@ -92,13 +92,12 @@ func withoutMake(t *testing.T, makefile, script string) string {
 	return strings.TrimSpace(strings.Join(left, "\n"))
 }
 
-// buildAll builds both programs into a folder.
+// buildAll is the folder of both programs.
 func buildAll(t *testing.T) string {
 	t.Helper()
-	dir := t.TempDir()
-	cmd := exec.Command("go", "build", "-o", dir+"/", "../../cmd/...")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
+	dir, err := build()
+	if err != nil {
+		t.Fatal(err)
 	}
 	return dir
 }

@@ -6,8 +6,10 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -17,8 +19,16 @@ import (
 	"github.com/helm-ai-kernel/helm-ai-kernel/verify/verifycmd"
 )
 
+// tidy takes away in the end what the tests built.
+type tidy struct{ *testing.M }
+
+func (m tidy) Run() int {
+	defer func() { os.RemoveAll(built) }()
+	return m.M.Run()
+}
+
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){
+	testscript.Main(tidy{m}, map[string]func(){
 		"mcp-server":     mcpServer,
 		"mcp-client":     mcpClient,
 		"helm-ai-kernel": func() { os.Exit(cli.Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) },
@@ -53,6 +63,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"ready": ready,
 			"field": field,
+			"plain": plain,
 			"http":  send,
 			"sleep": pause,
 		},
@@ -82,6 +93,28 @@ func isReady(server string) error {
 		return errors.New(resp.Status)
 	}
 	return nil
+}
+
+var built string // the folder of the programs, once one asked for them
+
+// build builds both programs, once, as they are built for people, and returns their folder.
+var build = sync.OnceValues(func() (string, error) {
+	var err error
+	if built, err = os.MkdirTemp("", "helm-built-*"); err != nil {
+		return "", err
+	}
+	if out, err := exec.Command("go", "build", "-o", built+"/", "../../cmd/...").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build: %w\n%s", err, out)
+	}
+	return built, nil
+})
+
+// plain runs the rest of a script with the programs as they are built for people: the race
+// detector makes what stretches a passphrase ten times as slow.
+func plain(ts *testscript.TestScript, _ bool, _ []string) {
+	dir, err := build()
+	ts.Check(err)
+	ts.Setenv("PATH", dir+string(os.PathListSeparator)+ts.Getenv("PATH"))
 }
 
 // field NAME FILE VAR sets VAR to the first JSON string or number member NAME in FILE.
