@@ -95,6 +95,7 @@ in place of the old one. A server that runs holds the old key: it stops, says so
 must be started again.`,
 		Args: exactly(0), RunE: func(cmd *cobra.Command, _ []string) error {
 			h.dir = a.home
+			running, unnamed := h.readServer() // before it ends, and says so no more
 			r, err := h.rotate(cmd.Context())
 			if err != nil {
 				return err
@@ -115,8 +116,8 @@ must be started again.`,
 			a.printf("the key is now    %s\n", key.KeyID)
 			a.printf("tell verifiers    %s\n", key.Trust)
 			a.printf("in place of       %s\n", old.Trust)
-			if s, err := h.readServer(); err == nil {
-				fmt.Fprintf(a.err, "the server at %s (pid %d), if it runs, holds the old key: it stops, and must be started again\n", s.Address, s.PID)
+			if unnamed == nil {
+				fmt.Fprintf(a.err, "the server at %s (pid %d), if it runs, holds the old key: it stops, and must be started again\n", running.Address, running.PID)
 			}
 			return nil
 		}})
