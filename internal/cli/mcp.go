@@ -23,7 +23,7 @@ import (
 )
 
 func (a *app) mcpCmd() *cobra.Command {
-	return group("mcp", "Stand between agents and MCP servers", a.mcpWrapCmd(), a.mcpToolsCmd(), a.mcpExampleCmd())
+	return group("mcp", "Stand between agents and MCP servers", a.mcpWrapCmd(), a.mcpGatewayCmd(), a.mcpToolsCmd(), a.mcpExampleCmd())
 }
 
 // maxServerName leaves room for a tool's name behind it.

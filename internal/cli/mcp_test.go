@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"slices"
@@ -15,7 +16,8 @@ import (
 )
 
 // An MCP server for scripts: its tools echo what they are told, fail, sleep, and end the
-// server. The file description has that of echo, and tools.json more tools.
+// server. The file description has that of echo, and tools.json more tools. With an
+// address it serves Streamable HTTP there, to who sends the right X-Key.
 func mcpServer() {
 	s := mcp.NewServer(&mcp.Implementation{Name: "test", Version: "1"}, nil)
 	description := "Echoes"
@@ -59,12 +61,24 @@ func mcpServer() {
 		}
 	}
 	fmt.Fprintln(os.Stderr, "test server: up")
+	if len(os.Args) > 1 {
+		h := mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return s }, nil)
+		err := http.ListenAndServe(os.Args[1], http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Header.Get("X-Key") != "k1" {
+				http.Error(w, "no key", http.StatusUnauthorized)
+				return
+			}
+			h.ServeHTTP(w, r)
+		}))
+		fmt.Fprintln(os.Stderr, err)
+		return
+	}
 	if err := s.Run(context.Background(), &mcp.StdioTransport{}); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 	}
 }
 
-// An MCP client for scripts: mcp-client [--elicit ACTION] [--version V] STEP... -- COMMAND...
+// An MCP client for scripts: mcp-client [--elicit ACTION] [--version V] [--token T] STEP... -- COMMAND... or URL.
 // A step is list, or a tool's name and its arguments.
 func mcpClient() {
 	if err := beClient(os.Args[1:]); err != nil {
@@ -75,6 +89,7 @@ func mcpClient() {
 
 func beClient(args []string) error {
 	opts := &mcp.ClientOptions{}
+	token := ""
 	version := &mcp.ClientSessionOptions{}
 	for len(args) > 1 && strings.HasPrefix(args[0], "--") && args[0] != "--" {
 		switch args[0] {
@@ -84,6 +99,8 @@ func beClient(args []string) error {
 				fmt.Println("asked:", strings.ReplaceAll(r.Params.Message, "\n", " | "))
 				return &mcp.ElicitResult{Action: action}, nil
 			}
+		case "--token":
+			token = args[1]
 		case "--version":
 			version.ProtocolVersion = args[1]
 		}
@@ -95,8 +112,12 @@ func beClient(args []string) error {
 	at := slices.Index(args, "--")
 	cmd := exec.Command(args[at+1], args[at+2:]...)
 	cmd.Stderr = os.Stderr
+	transport := mcp.Transport(&mcp.CommandTransport{Command: cmd})
+	if strings.HasPrefix(args[at+1], "http") {
+		transport = &mcp.StreamableClientTransport{Endpoint: args[at+1], HTTPClient: &http.Client{Transport: bearer(token)}, MaxRetries: -1}
+	}
 	ctx := context.Background()
-	s, err := mcp.NewClient(&mcp.Implementation{Name: "script", Version: "1"}, opts).Connect(ctx, &mcp.CommandTransport{Command: cmd}, version)
+	s, err := mcp.NewClient(&mcp.Implementation{Name: "script", Version: "1"}, opts).Connect(ctx, transport, version)
 	if err != nil {
 		return err
 	}
@@ -134,4 +155,14 @@ func beClient(args []string) error {
 		fmt.Printf("%s: error=%t %s\n", name, res.IsError, res.Content[0].(*mcp.TextContent).Text)
 	}
 	return nil
+}
+
+// A bearer sends a token.
+type bearer string
+
+func (b bearer) RoundTrip(r *http.Request) (*http.Response, error) {
+	if b != "" {
+		r.Header.Set("Authorization", "Bearer "+string(b))
+	}
+	return http.DefaultTransport.RoundTrip(r)
 }

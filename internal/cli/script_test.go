@@ -39,7 +39,7 @@ func TestMain(m *testing.M) {
 }
 
 // TestScripts runs testdata/*.txtar, each with a home and a port of its own. HELM_SERVER
-// and HELM_LISTEN name the port, so that a script's commands need not.
+// and HELM_LISTEN name the port, so that a script's commands need not; SECOND and THIRD are others.
 func TestScripts(t *testing.T) {
 	root, err := filepath.Abs("../..")
 	if err != nil {
@@ -53,6 +53,14 @@ func TestScripts(t *testing.T) {
 				return err
 			}
 			defer ln.Close()
+			for _, name := range []string{"SECOND", "THIRD"} {
+				ln, err := net.Listen("tcp", "127.0.0.1:0")
+				if err != nil {
+					return err
+				}
+				defer ln.Close()
+				env.Setenv(name, ln.Addr().String())
+			}
 			env.Setenv("HOME", filepath.Join(env.WorkDir, "user"))
 			env.Setenv("HELM_HOME", filepath.Join(env.WorkDir, "home"))
 			env.Setenv("HELM_LISTEN", ln.Addr().String())
