@@ -150,6 +150,9 @@ func (g *Gateway) allowedOrigin(origin string) bool {
 
 // route finds who serves a request, and opens a session where it begins one.
 func (g *Gateway) route(r *http.Request, stateful, without http.Handler) (http.Handler, *gateSession, error) {
+	if r.Method == http.MethodDelete {
+		g.ending(g.agent(r), r.Header.Get("Mcp-Session-Id"))
+	}
 	if r.Method != http.MethodPost || r.Header.Get("Mcp-Session-Id") != "" {
 		return stateful, nil, nil
 	}
@@ -180,6 +183,20 @@ func (g *Gateway) route(r *http.Request, stateful, without http.Handler) (http.H
 	}
 	s, err := g.open(g.agent(r), p.ClientInfo, p.Capabilities.all(), p.Version)
 	return stateful, s, err
+}
+
+// ending cancels the calls of a session that its client ends: the SDK would wait for them.
+func (g *Gateway) ending(agent, id string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for s := range g.sessions {
+		s.mu.Lock()
+		its := s.agent == agent && s.client != nil && s.client.ID() == id
+		s.mu.Unlock()
+		if its {
+			s.stop()
+		}
+	}
 }
 
 // A caller is what a request without a session says of who asks.
@@ -269,7 +286,8 @@ type gateSession struct {
 	front        *mcp.Server
 	upstreams    []*upstream
 	once         sync.Once
-	ended        chan struct{} // when it ended
+	ctx          context.Context // of its calls, until it is to end
+	stop         context.CancelFunc
 
 	mu     sync.Mutex
 	client *mcp.ServerSession // of a client with a session
@@ -314,7 +332,8 @@ func (g *Gateway) open(agent string, info *mcp.Implementation, capabilities *mcp
 	if version != "" && (version >= stateless || !slices.Contains(mcp.SupportedProtocolVersions(), version)) {
 		version = newestWithSessions
 	}
-	s := &gateSession{gateway: g, agent: agent, capabilities: capabilities, version: version, ended: make(chan struct{})}
+	s := &gateSession{gateway: g, agent: agent, capabilities: capabilities, version: version}
+	s.ctx, s.stop = context.WithCancel(context.Background())
 	g.mu.Lock()
 	full, closed := len(g.sessions) >= maxSessions, g.closed
 	if !full && !closed {
@@ -408,6 +427,7 @@ func (s *gateSession) connect(ctx context.Context, of Upstream, info *mcp.Implem
 }
 
 func (s *gateSession) close() {
+	s.stop() // who closes waits for calls
 	s.once.Do(func() {
 		s.gateway.mu.Lock()
 		delete(s.gateway.sessions, s)
@@ -421,7 +441,6 @@ func (s *gateSession) close() {
 		for c := range s.front.Sessions() {
 			c.Close()
 		}
-		close(s.ended)
 	})
 }
 

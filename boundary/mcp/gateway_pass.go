@@ -85,12 +85,16 @@ func outward(m mcp.Meta) mcp.Meta {
 
 // begin keeps in mind that a server works on a client's request.
 func (s *gateSession) begin(ctx context.Context, to *mcp.ServerSession, of *upstream, token any) (*liveCall, func()) {
+	ctx, stop := context.WithCancel(ctx)
+	ended := context.AfterFunc(s.ctx, stop)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.seq++
 	c := &liveCall{ctx: ctx, to: to, of: of, own: fmt.Sprint("gateway-", s.seq), token: token}
 	s.calls = append(s.calls, c)
 	return c, func() {
+		ended()
+		stop()
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.calls = slices.DeleteFunc(s.calls, func(other *liveCall) bool { return other == c })
@@ -277,7 +281,7 @@ func (u *upstream) call(ctx context.Context, name string, r *mcp.CallToolRequest
 	if c.token != nil {
 		p.SetProgressToken(c.own)
 	}
-	res, err := u.client.CallTool(ctx, p)
+	res, err := u.client.CallTool(c.ctx, p)
 	return res, plainly(err)
 }
 
@@ -312,7 +316,7 @@ func (u *upstream) readPrompts(ctx context.Context) {
 				if c.token != nil {
 					p.SetProgressToken(c.own)
 				}
-				res, err := u.client.GetPrompt(ctx, p)
+				res, err := u.client.GetPrompt(c.ctx, p)
 				return res, plainly(err)
 			})
 		}) {
@@ -338,7 +342,7 @@ func (u *upstream) readResources(ctx context.Context) {
 		if c.token != nil {
 			p.SetProgressToken(c.own)
 		}
-		res, err := u.client.ReadResource(ctx, p)
+		res, err := u.client.ReadResource(c.ctx, p)
 		return res, plainly(err)
 	}
 	for r, err := range u.client.Resources(ctx, nil) {
