@@ -443,6 +443,66 @@ func TestPins(t *testing.T) {
 	})
 }
 
+// A kernel that is told too much at once is told again, and one that refuses is not.
+func TestBusy(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		fails func(n int) error
+		lists int
+		made  bool
+	}{
+		{"at first", func(n int) error {
+			if n < 4 {
+				return &BusyError{errors.New("too much")}
+			}
+			return nil
+		}, 4, true},
+		{"for long", func(int) error { return &BusyError{errors.New("too much")} }, 17, false},
+		{"not busy", func(int) error { return errors.New("no") }, 1, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				k := &fakeKernel{}
+				k.list = func([]Tool) error {
+					k.mu.Lock()
+					defer k.mu.Unlock()
+					return c.fails(len(k.lists))
+				}
+				s := start(t, k)
+				if n := len(k.lists); n != c.lists {
+					t.Errorf("the kernel was told %d times", n)
+				}
+				k.mu.Lock()
+				pinned := len(s.logged) == 0
+				k.mu.Unlock()
+				if pinned != c.made {
+					t.Errorf("%s is logged", s.logged)
+				}
+				s.end()
+			})
+		})
+	}
+}
+
+// What one relay of a gateway told the kernel, another does not tell again.
+func TestToldOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		known := &told{definitions: map[string]string{"srv.t": sha(t, `{"name":"t","inputSchema":{}}`)}}
+		k := &fakeKernel{}
+		s := bareWith(t, k, known)
+		s.client.say(`{"jsonrpc":"2.0","id":"l","method":"tools/list"}`)
+		s.server.hears(t)
+		s.server.say(`{"jsonrpc":"2.0","id":"l","result":{"tools":[{"name":"t","inputSchema":{}}]}}`)
+		s.client.hears(t)
+		s.client.say(call7)
+		s.server.hears(t)
+		if len(k.lists) != 0 || !strings.Contains(string(k.calls[0].Context), known.definitions["srv.t"]) {
+			t.Errorf("%v %s", k.lists, k.calls[0].Context)
+		}
+		s.end()
+	})
+}
+
 // peek returns the next message without taking it.
 func (p *pipe) peek(t *testing.T) string {
 	t.Helper()

@@ -184,7 +184,7 @@ func (r *Relay) decide(c *call) (why string, needs *needed) {
 	case !d.Verdict.Valid():
 		return fmt.Sprintf("The call was not made: the kernel answered %.20q.", d.Verdict), nil
 	case d.Verdict != helm.Allow && d.Enforced:
-		return told(d), nil
+		return refusal(d), nil
 	case d.Repeated:
 		return fmt.Sprintf("The call was not made again: its decision, receipt %s, was given before.", d.ID), nil
 	}
@@ -192,8 +192,8 @@ func (r *Relay) decide(c *call) (why string, needs *needed) {
 	return "", nil
 }
 
-// told is what a model is told of a call that was not allowed.
-func told(d *Decision) string {
+// refusal is what a model is told of a call that was not allowed.
+func refusal(d *Decision) string {
 	s := fmt.Sprintf("%s by %s (%s): %s The call was not made.", d.Verdict, d.Rule, d.Reason.Code, sentence(d.Reason.Message))
 	if d.Verdict == helm.Escalate && d.Approval != nil {
 		return s + fmt.Sprintf(" A person has to approve this very call, until %s: helm-ai-kernel approvals approve %s. When it is approved, make the same call again.", d.Approval.Expires, d.Approval.ID)

@@ -59,6 +59,7 @@ type Gateway struct {
 	mu       sync.Mutex
 	sessions map[*gateSession]bool
 	shared   map[string]*gateSession // of clients without sessions, by agent and what they can do
+	told     map[string]*told        // what the kernel was told last, by server and agent
 	closed   bool
 }
 
@@ -396,17 +397,28 @@ func (s *gateSession) connect(ctx context.Context, of Upstream, info *mcp.Implem
 		}
 		server = p
 	}
+	g := s.gateway
+	g.mu.Lock()
+	if g.told == nil {
+		g.told = map[string]*told{}
+	}
+	known := g.told[of.Name+" "+s.agent]
+	if known == nil {
+		known = new(told)
+		g.told[of.Name+" "+s.agent] = known
+	}
+	g.mu.Unlock()
 	toRelay, fromClient := io.Pipe()
 	toClient, fromRelay := io.Pipe()
-	relay := &Relay{Name: of.Name, Agent: s.agent, Session: NewSession(), Wait: s.gateway.Wait, Kernel: s.gateway.Kernel(s.agent, of.Name),
-		Log: func(line string) { s.gateway.log("%s: %s", of.Name, line) }}
+	relay := &Relay{Name: of.Name, Agent: s.agent, Session: NewSession(), Wait: g.Wait, Kernel: g.Kernel(s.agent, of.Name), told: known,
+		Log: func(line string) { g.log("%s: %s", of.Name, line) }}
 	go func() {
 		err := relay.Run(context.Background(), NewLines(toRelay, fromRelay), server)
 		server.Close()
 		fromRelay.Close()
 		toRelay.CloseWithError(io.ErrClosedPipe)
 		if err != nil {
-			s.gateway.log("%s: %v; the session of its client ends", of.Name, err)
+			g.log("%s: %v; the session of its client ends", of.Name, err)
 			s.close()
 		}
 	}()

@@ -78,3 +78,58 @@ func TestHTTPWire(t *testing.T) {
 		t.Error("it takes more")
 	}
 }
+
+// Whatever a server over HTTP answers, a request has an answer.
+func TestHTTPWireFails(t *testing.T) {
+	for name, c := range map[string]struct {
+		answer func(http.ResponseWriter)
+		want   string
+	}{
+		"JSON": {func(w http.ResponseWriter) {
+			say(w, 200, "application/json; charset=utf-8", ` {"jsonrpc":"2.0","id":2,"result":{}} `)
+		}, `"result":{}`},
+		"an event": {func(w http.ResponseWriter) {
+			say(w, 200, "text/event-stream", "id: 1\r\n: comment\r\ndata: {\"jsonrpc\":\"2.0\",\r\ndata: \"id\":2,\"result\":{}}\r\n\r\n")
+		}, `"result":{}`},
+		"refused":   {func(w http.ResponseWriter) { say(w, 401, "text/plain", "who?") }, `it answered 401 Unauthorized`},
+		"elsewhere": {func(w http.ResponseWriter) { w.Header().Set("Location", "http://127.0.0.1:1/"); say(w, 307, "", "") }, `it answered 307`},
+		"nothing":   {func(w http.ResponseWriter) { say(w, 202, "", "") }, `broke off`},
+		"no event":  {func(w http.ResponseWriter) { say(w, 200, "text/event-stream", "") }, `broke off`},
+		"half an event": {func(w http.ResponseWriter) {
+			say(w, 200, "text/event-stream", `data: {"jsonrpc":"2.0","id":2,"result":{}}`)
+		}, `broke off`},
+		"another's": {func(w http.ResponseWriter) { say(w, 200, "application/json", `{"jsonrpc":"2.0","id":3,"result":{}}`) }, `"id":3`},
+		"an error's body": {func(w http.ResponseWriter) {
+			say(w, 400, "application/json", `{"jsonrpc":"2.0","id":2,"error":{"code":-32602,"message":"no"}}`)
+		}, `-32602`},
+		"too much": {func(w http.ResponseWriter) {
+			say(w, 200, "text/event-stream", "data: "+strings.Repeat("x", MaxMessage)+"\n\n")
+		}, `more than`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { c.answer(w) }))
+			defer srv.Close()
+			h := newHTTPWire(srv.URL, nil)
+			if err := h.Write([]byte(`{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"t"}}`)); err != nil {
+				t.Fatal(err)
+			}
+			read(t, h, c.want)
+			if name == "another's" {
+				read(t, h, `broke off`)
+			}
+			h.Close()
+		})
+	}
+	h := newHTTPWire("http://127.0.0.1:1/", nil)
+	h.Write([]byte(`{"jsonrpc":"2.0","id":2,"method":"ping"}`))
+	read(t, h, `cannot be reached`)
+	h.Close()
+}
+
+func say(w http.ResponseWriter, status int, kind, body string) {
+	if kind != "" {
+		w.Header().Set("Content-Type", kind)
+	}
+	w.WriteHeader(status)
+	io.WriteString(w, body)
+}

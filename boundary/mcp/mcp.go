@@ -28,6 +28,18 @@ type Kernel interface {
 	Answer(ctx context.Context, approval string, approve bool) error
 }
 
+// An UnfitError says that the kernel does not take a result, and never will.
+type UnfitError struct{ Err error }
+
+func (e *UnfitError) Error() string { return e.Err.Error() }
+func (e *UnfitError) Unwrap() error { return e.Err }
+
+// A BusyError says that the kernel would take it later: it is told too much at once.
+type BusyError struct{ Err error }
+
+func (e *BusyError) Error() string { return e.Err.Error() }
+func (e *BusyError) Unwrap() error { return e.Err }
+
 // MaxAsk is how long one question to the kernel may wait for people.
 const MaxAsk = time.Minute
 

@@ -44,7 +44,7 @@ type Relay struct {
 	slots   chan struct{}  // one for each of the reports
 
 	listing sync.Mutex // held while the relay itself asks the server for its tools
-	pinning sync.Mutex // held while the kernel is told of them
+	told    *told      // shared by the relays of a gateway before one server
 
 	mu        sync.Mutex // guards what follows
 	closed    bool       // no more calls are taken
@@ -76,6 +76,9 @@ type pending struct {
 func (r *Relay) Run(ctx context.Context, client, server Wire) error {
 	r.client, r.server = client, server
 	r.mark = "helm-" + rand.Text()
+	if r.told == nil {
+		r.told = new(told)
+	}
 	r.slots = make(chan struct{}, 64)
 	r.pending, r.atClient, r.atServer = map[string]*pending{}, map[string]chan *message{}, map[string]chan *message{}
 	ctx, stop := context.WithCancel(ctx) // ends what waits for people or for the server

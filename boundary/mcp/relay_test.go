@@ -163,11 +163,13 @@ func start(t *testing.T, k *fakeKernel) *session {
 	return s
 }
 
-func bare(t *testing.T, k *fakeKernel) *session {
+func bare(t *testing.T, k *fakeKernel) *session { return bareWith(t, k, nil) }
+
+func bareWith(t *testing.T, k *fakeKernel, known *told) *session {
 	k.changed = make(chan struct{})
 	client, server := fakeWire{newPipe(), newPipe()}, fakeWire{newPipe(), newPipe()}
 	s := &session{t: t, kernel: k, client: client, server: server, result: make(chan error, 1)}
-	s.relay = &Relay{Name: "srv", Agent: "a", Session: "s", Wait: 52 * time.Second, Kernel: k, Log: func(l string) {
+	s.relay = &Relay{Name: "srv", Agent: "a", Session: "s", Wait: 52 * time.Second, Kernel: k, told: known, Log: func(l string) {
 		k.mu.Lock()
 		defer k.mu.Unlock()
 		s.logged = append(s.logged, l)

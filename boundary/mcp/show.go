@@ -35,12 +35,6 @@ func Visible(s string) string {
 	return b.String()
 }
 
-// An UnfitError says that the kernel does not take a result, and never will.
-type UnfitError struct{ Err error }
-
-func (e *UnfitError) Error() string { return e.Err.Error() }
-func (e *UnfitError) Unwrap() error { return e.Err }
-
 // Summary is what is recorded of a result that is too large to be, or of a form that cannot
 // be.
 func Summary(result json.RawMessage) json.RawMessage {

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -169,29 +170,50 @@ func (r *Relay) full(tool string) string { return helm.Name(r.Name + "." + tool)
 
 // pin tells the kernel what the server lists, unless it is what it was told last.
 func (r *Relay) pin(ctx context.Context, changes uint64, definitions map[string]string) error {
-	r.pinning.Lock()
-	defer r.pinning.Unlock()
-	r.mu.Lock()
-	same := r.tools.definitions != nil && maps.Equal(definitions, r.tools.definitions)
-	r.mu.Unlock()
-	if !same {
+	r.told.Lock()
+	defer r.told.Unlock()
+	if r.told.definitions == nil || !maps.Equal(definitions, r.told.definitions) {
 		list := make([]Tool, 0, len(definitions))
 		for _, name := range slices.Sorted(maps.Keys(definitions)) {
 			list = append(list, Tool{strings.TrimPrefix(name, r.Name+"."), definitions[name]})
 		}
-		ctx, stop := context.WithTimeout(ctx, listFor)
-		defer stop()
-		if err := r.Kernel.List(ctx, r.Name, list); err != nil {
+		if err := r.tellTools(ctx, list); err != nil {
+			r.told.definitions = nil
 			r.mu.Lock()
 			r.tools.definitions, r.tools.fresh = nil, false
 			r.mu.Unlock()
 			return err
 		}
+		r.told.definitions = definitions
 	}
 	r.mu.Lock()
 	r.tools.definitions, r.tools.fresh = definitions, changes == r.tools.changes
 	r.mu.Unlock()
 	return nil
+}
+
+// told is the list of a server that the kernel was told last, by this relay or by another of
+// the same gateway. It is locked while the kernel is told.
+type told struct {
+	sync.Mutex
+	definitions map[string]string // nil: none, or it is not known whether the kernel took it
+}
+
+// tellTools tells the kernel what the server lists, and waits while the kernel has no time.
+func (r *Relay) tellTools(ctx context.Context, list []Tool) error {
+	ctx, stop := context.WithTimeout(ctx, listFor)
+	defer stop()
+	for {
+		err := r.Kernel.List(ctx, r.Name, list)
+		if busy := (*BusyError)(nil); !errors.As(err, &busy) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(600 * time.Millisecond):
+		}
+	}
 }
 
 // definition is the hash of a tool's definition as its server lists it. The server is asked

@@ -32,6 +32,7 @@ const maxServerName = 64
 func (a *app) mcpWrapCmd() *cobra.Command {
 	var name, agent string
 	var wait time.Duration
+	var k asking
 	cmd := &cobra.Command{Use: "wrap [--name NAME] -- COMMAND...", Short: "Put an MCP server behind the boundary", Args: command,
 		Long: `Start an MCP server that speaks over its standard input and output, and stand between it
 and the client: every tools/call is put to the kernel before the server is told, and its
@@ -52,11 +53,12 @@ Exit codes: 0 the client ended the session, 1 the server ended before it, 2 wron
 			if err := helm.CheckName("--agent", agent); err != nil {
 				return usagef("%w", err)
 			}
-			return a.wrap(cmd.Context(), name, agent, wait, args)
+			return a.wrap(cmd.Context(), &k, name, agent, wait, args)
 		}}
 	cmd.Flags().StringVar(&name, "name", "", "the server's name; default: from the command")
 	cmd.Flags().StringVar(&agent, "agent", "mcp", "the agent's name")
 	cmd.Flags().DurationVar(&wait, "wait", 50*time.Second, "how long a call waits for people: many clients give up after a minute")
+	k.flags(cmd)
 	return cmd
 }
 
@@ -116,11 +118,16 @@ func serverName(args []string) string {
 }
 
 // wrap is one session with a server that it starts.
-func (a *app) wrap(ctx context.Context, name, agent string, wait time.Duration, args []string) error {
-	c, err := a.client(false)
+func (a *app) wrap(ctx context.Context, asked *asking, name, agent string, wait time.Duration, args []string) (err error) {
+	c, done, err := a.reach(context.WithoutCancel(ctx), asked) // outcomes are reported after a signal too
 	if err != nil {
 		return err
 	}
+	defer func() {
+		if derr := done(); err == nil {
+			err = derr
+		}
+	}()
 	k := &mcpKernel{c, "mcp." + name}
 	note := func(s string) { fmt.Fprintf(a.err, "helm-ai-kernel: mcp %s: %s\n", name, safeText(s)) }
 	server, err := mcp.Start(args, a.err)
@@ -177,7 +184,11 @@ func (k *mcpKernel) List(ctx context.Context, server string, tools []mcp.Tool) e
 		req.Tools[i] = httpapi.ToolListed(t)
 	}
 	var got httpapi.ToolsAnswer
-	return k.client.ask(ctx, http.MethodPost, "/v1/tools", nil, req, &got)
+	err := k.client.ask(ctx, http.MethodPost, "/v1/tools", nil, req, &got)
+	if refused := (*problemError)(nil); errors.As(err, &refused) && (refused.Code == helm.RateLimited || refused.Code == helm.Overloaded) {
+		return &mcp.BusyError{Err: err}
+	}
+	return err
 }
 
 func (k *mcpKernel) Answer(ctx context.Context, approval string, approve bool) error {
