@@ -66,6 +66,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("HELM_LISTEN", ln.Addr().String())
 			env.Setenv("HELM_SERVER", "http://"+ln.Addr().String())
 			env.Setenv("ROOT", root)
+			env.Setenv("GORACE", "atexit_sleep_ms=10") // else each command of a script ends a second later under the race detector
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
