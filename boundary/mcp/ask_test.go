@@ -443,6 +443,24 @@ func TestPins(t *testing.T) {
 	})
 }
 
+// A list that was asked for before it changed is an old one.
+func TestStale(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := bare(t, &fakeKernel{})
+		s.client.say(`{"jsonrpc":"2.0","id":"l","method":"tools/list"}`)
+		s.server.hears(t)
+		s.server.say(`{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}`)
+		s.client.hears(t)
+		s.server.say(`{"jsonrpc":"2.0","id":"l","result":{"tools":[{"name":"t"}]}}`)
+		s.client.hears(t)
+		s.client.say(call7)
+		if asked := s.server.hears(t); !strings.Contains(asked, `"method":"tools/list"`) {
+			t.Errorf("the server is told %s", asked)
+		}
+		s.end()
+	})
+}
+
 // A kernel that is told too much at once is told again, and one that refuses is not.
 func TestBusy(t *testing.T) {
 	for _, c := range []struct {
