@@ -42,7 +42,7 @@ func readClaude(h *Host, input []byte, _ string) (*Event, error) {
 }
 
 func (in *claudeInput) event(h *Host) (*Event, error) {
-	e := &Event{Call: helm.Call{Agent: h.Name, Session: name(in.Session), CallID: name(in.CallID), Tool: toolName(h.Name, in.Tool)}}
+	e := &Event{Call: helm.Call{Agent: h.Name, Session: helm.Name(in.Session), CallID: helm.Name(in.CallID), Tool: toolName(h.Name, in.Tool)}}
 	if in.Session == "" {
 		return nil, fmt.Errorf("what %s told has no session_id", h.Title)
 	}

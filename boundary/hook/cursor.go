@@ -75,7 +75,7 @@ func readCursor(h *Host, input []byte, _ string) (*Event, error) {
 	case !ok:
 		return nil, h.notOurs(in.Event)
 	}
-	e := &Event{Moment: moment, Call: helm.Call{Agent: h.Name, Session: name(session), CallID: name(in.CallID)}}
+	e := &Event{Moment: moment, Call: helm.Call{Agent: h.Name, Session: helm.Name(session), CallID: helm.Name(in.CallID)}}
 	if moment == Ended {
 		return e, nil
 	}
@@ -83,7 +83,7 @@ func readCursor(h *Host, input []byte, _ string) (*Event, error) {
 	if in.Tool, e.Call.Arguments, err = in.call(); err != nil {
 		return nil, fmt.Errorf("what %s told of %s: %w", h.Title, in.Event, err)
 	}
-	e.Call.Tool = name(h.Name + "." + in.Tool)
+	e.Call.Tool = helm.Name(h.Name + "." + in.Tool)
 	if in.CallID == "" && in.File == "" {
 		if e.Match, err = match(in.Tool, e.Call.Arguments, in.Generation); err != nil {
 			return nil, err

@@ -42,7 +42,7 @@ func readGemini(h *Host, input []byte, _ string) (*Event, error) {
 	if in.Session == "" {
 		return nil, fmt.Errorf("what %s told has no session_id", h.Title)
 	}
-	e := &Event{Call: helm.Call{Agent: h.Name, Session: name(in.Session), Tool: name(h.Name + "." + in.Tool)}}
+	e := &Event{Call: helm.Call{Agent: h.Name, Session: helm.Name(in.Session), Tool: helm.Name(h.Name + "." + in.Tool)}}
 	switch in.Event {
 	case "BeforeTool":
 		e.Moment = Before

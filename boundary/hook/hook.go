@@ -83,25 +83,6 @@ func (h *Host) notOurs(event string) error {
 	return fmt.Errorf("the event %.40q is none that this hook is for: %s are", event, h.Events)
 }
 
-// name turns what a host calls something into a name (helm.CheckName): other bytes are
-// written as %XX, and what is too long is cut, with a hash of all of it.
-func name(s string) string {
-	var b strings.Builder
-	for i := 0; i < len(s); i++ {
-		if c := s[i]; c < 0x21 || c > 0x7e || c == '%' {
-			fmt.Fprintf(&b, "%%%02X", c)
-		} else {
-			b.WriteByte(c)
-		}
-	}
-	out := b.String()
-	if len(out) > helm.MaxNameBytes {
-		sum := sha256.Sum256([]byte(s))
-		out = fmt.Sprintf("%s~%x", out[:helm.MaxNameBytes-33], sum[:16])
-	}
-	return out
-}
-
 // toolName is a tool's full name: of the host's own its host's, and SERVER.TOOL of an MCP
 // server's, which Claude Code and Codex call mcp__SERVER__TOOL.
 func toolName(host, s string) string {
@@ -110,7 +91,7 @@ func toolName(host, s string) string {
 			return mcpName(host, s, server, tool)
 		}
 	}
-	return name(host + "." + s)
+	return helm.Name(host + "." + s)
 }
 
 // mcpName is SERVER.TOOL, or what the host calls it where the server is named as a host is:
@@ -122,9 +103,9 @@ func mcpName(host, s, server, tool string) string {
 		}
 	}
 	if server == "" || tool == "" {
-		return name(host + "." + s)
+		return helm.Name(host + "." + s)
 	}
-	return name(server + "." + tool)
+	return helm.Name(server + "." + tool)
 }
 
 // object is a value that must be an object, {} where it is absent or null.

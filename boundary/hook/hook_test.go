@@ -60,11 +60,11 @@ func TestReadClaudeCode(t *testing.T) {
 func TestName(t *testing.T) {
 	long := strings.Repeat("x", 300)
 	for _, s := range []string{"a", "a b", long, long + "y", strings.Repeat("\x00", 100), "%20"} {
-		if err := helm.CheckName("name", name(s)); err != nil {
+		if err := helm.CheckName("name", helm.Name(s)); err != nil {
 			t.Errorf("%.20q: %v", s, err)
 		}
 	}
-	if name(long) == name(long+"y") || name("a b") == name("a%20b") {
+	if helm.Name(long) == helm.Name(long+"y") || helm.Name("a b") == helm.Name("a%20b") {
 		t.Error("two names became one")
 	}
 }

@@ -734,3 +734,50 @@ func (doc schema) check(s map[string]any, v any) error {
 	}
 	return nil
 }
+
+// TestEventsAreLimited: who says more of boundaries than a pack can hold is refused; that the
+// tools are as they were is no news, and may be said as often as sessions begin.
+func TestEventsAreLimited(t *testing.T) {
+	f := newFixture(t, nil)
+	list := func(sha string, twice bool) int {
+		tools := fmt.Sprintf(`{"name":"a","sha256":"%064s"}`, sha)
+		if twice {
+			tools += "," + tools
+		}
+		status, _, _ := f.do("POST", "/v1/tools", "", `{"boundary":"mcp.x","server":"x","tools":[`+tools+`]}`)
+		return status
+	}
+	if got := list("1", false); got != 200 {
+		t.Fatal(got)
+	}
+	size := f.kernel.Log().Size()
+	for range 3 * eventBurst {
+		if got := list("1", false); got != 200 {
+			t.Fatalf("the same list: %d", got)
+		}
+	}
+	if f.kernel.Log().Size() != size {
+		t.Error("it made entries")
+	}
+	if got := list("1", true); got != 400 {
+		t.Errorf("a tool that is listed twice: %d", got)
+	}
+	limited := 0
+	for i := range 2 * eventBurst {
+		switch got := list(fmt.Sprint(i%2+1), false); got {
+		case 429:
+			limited++
+		case 200:
+		default:
+			t.Fatal(got)
+		}
+	}
+	for range 3 * eventBurst {
+		if status, _, _ := f.do("POST", "/v1/boundary/events", "", `{"boundary":"mcp.x","event":"start","covers":""}`); status == 429 {
+			limited++
+		}
+	}
+	if limited == 0 || f.kernel.Log().Size()-size > 2*eventBurst {
+		t.Errorf("%d were refused, and the log has %d more entries", limited, f.kernel.Log().Size()-size)
+	}
+}

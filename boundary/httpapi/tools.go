@@ -23,7 +23,10 @@ func (s *Server) event(w http.ResponseWriter, r *http.Request, c caller) error {
 	if err := readJSON(w, r, &req); err != nil {
 		return err
 	}
-	if err := s.mayName(c, req.Boundary); err != nil {
+	if err := checkBoundary(req.Boundary); err != nil {
+		return err
+	}
+	if err := s.limitEvents(c); err != nil {
 		return err
 	}
 	rec, err := s.Kernel.Boundary(r.Context(), c.principal, req.Boundary, req.Event, req.Covers)
@@ -33,12 +36,28 @@ func (s *Server) event(w http.ResponseWriter, r *http.Request, c caller) error {
 	return writeEntry(w, rec)
 }
 
-// mayName refuses the names of boundaries that speak for themselves.
-func (s *Server) mayName(c caller, boundary string) error {
+// checkBoundary refuses the names of boundaries that speak for themselves.
+func checkBoundary(boundary string) error {
 	if kind, _, ok := strings.Cut(boundary, "."); !ok || kind != "mcp" && kind != "hook" {
 		return refuse(helm.BadRequest, "the boundary %.40q is not one of hook.NAME and mcp.NAME", boundary)
 	}
-	return s.limitEvents(c)
+	return nil
+}
+
+// listed reports whether a list says nothing that is not known.
+func listed(known []kernel.PinnedTool, tools []receipt.Tool) bool {
+	now := map[string]receipt.Hash{}
+	for _, t := range tools {
+		now[t.Name] = t.SHA256
+	}
+	for _, k := range known {
+		sha, there := now[k.Name]
+		if there == k.Gone || there && sha != k.Listed {
+			return false
+		}
+		delete(now, k.Name)
+	}
+	return len(now) == 0 && len(known) > 0 && len(tools) <= len(known)
 }
 
 // A ListRequest is the body of POST /v1/tools: what a server of tools lists now, whole.
@@ -80,7 +99,7 @@ func (s *Server) listTools(w http.ResponseWriter, r *http.Request, c caller) err
 	if err := readJSON(w, r, &req); err != nil {
 		return err
 	}
-	if err := s.mayName(c, req.Boundary); err != nil {
+	if err := checkBoundary(req.Boundary); err != nil {
 		return err
 	}
 	tools := make([]receipt.Tool, len(req.Tools))
@@ -91,7 +110,17 @@ func (s *Server) listTools(w http.ResponseWriter, r *http.Request, c caller) err
 		}
 		tools[i] = receipt.Tool{Name: t.Name, SHA256: sha}
 	}
-	known, err := s.Kernel.List(r.Context(), c.principal, req.Boundary, req.Server, tools)
+	known, err := s.Kernel.Tools(r.Context(), req.Server)
+	if err != nil {
+		return err
+	}
+	if listed(known, tools) { // that a session begins with the same tools makes no entry, and is said as often as one begins
+		return writeTools(w, req.Server, known)
+	}
+	if err := s.limitEvents(c); err != nil {
+		return err
+	}
+	known, err = s.Kernel.List(r.Context(), c.principal, req.Boundary, req.Server, tools)
 	if err != nil {
 		return err
 	}
