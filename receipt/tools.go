@@ -2,6 +2,8 @@ package receipt
 
 import (
 	"encoding/hex"
+	"fmt"
+	"strings"
 
 	"github.com/helm-ai-kernel/helm-ai-kernel/strictjson"
 )
@@ -21,6 +23,45 @@ type Pin struct {
 	Pinned Hash // the definition that calls must have
 	Listed Hash // the one that was listed last
 	Gone   bool // it was not in the last list
+}
+
+// MaxPins is how many tools are pinned in a log, of all servers.
+const MaxPins = 65_536
+
+// Fault is why a boundary entry cannot say of tools what it says, after all that was said
+// before, or "". An entry that pins what another one had pinned would else hide a change.
+func (p Pins) Fault(b *Boundary) string {
+	more := len(p)
+	for _, t := range b.Tools {
+		if server, _, ok := strings.Cut(t.Name, "."); !ok || server != b.Covers {
+			return fmt.Sprintf("%s is no tool of %s", t.Name, b.Covers)
+		}
+		pin, known := p[t.Name]
+		var holds bool
+		switch b.Event {
+		case ToolsPinned, ToolsAdded:
+			holds = !known
+			more++
+		case ToolsChanged:
+			holds = known && t.SHA256 != pin.Pinned && (pin.Gone || t.SHA256 != pin.Listed)
+		case ToolsReturned:
+			holds = known && t.SHA256 == pin.Pinned && (pin.Gone || t.SHA256 != pin.Listed)
+		case ToolsVanished:
+			holds = known && t.SHA256 == pin.Listed && !pin.Gone
+		case ToolsAccepted:
+			holds = known && t.SHA256 == pin.Listed && t.SHA256 != pin.Pinned
+		}
+		switch {
+		case !holds && !known:
+			return fmt.Sprintf("%s was not listed before", t.Name)
+		case !holds:
+			return fmt.Sprintf("%s was pinned as %x and listed as %x before", t.Name, pin.Pinned, pin.Listed)
+		}
+	}
+	if more > MaxPins {
+		return fmt.Sprintf("%d tools are pinned: a log has at most %d", more, MaxPins)
+	}
+	return ""
 }
 
 // Take takes what a boundary entry says of tools.

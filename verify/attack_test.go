@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -265,6 +266,21 @@ func operator(q receipt.Query, edit func(t *testing.T, tb *tarball), seal func(*
 		}
 		tb.seal(t, l, seal)
 		return tb.bytes(t), verify.Options{Trust: trust(t, l.Trust())}
+	}
+}
+
+// tools are entries such as "tools-added SERVER SERVER.TOOL=1".
+func tools(entries ...string) func(l *packtest.Log) {
+	return func(l *packtest.Log) {
+		for _, e := range entries {
+			words := strings.Fields(e)
+			b := &receipt.Boundary{Principal: "agent:a", Boundary: "mcp.s", Event: words[0], Covers: words[1]}
+			for _, w := range words[2:] {
+				name, n, _ := strings.Cut(w, "=")
+				b.Tools = append(b.Tools, receipt.Tool{Name: name, SHA256: receipt.Hash{n[0]}})
+			}
+			l.Tools(b)
+		}
 	}
 }
 
@@ -676,6 +692,30 @@ var attacks = []attack{
 		l.Spoil = func(st *receipt.Statement) { st.Subject.SHA256[0] ^= 1 }
 		l.Freeze()
 	}), 1, "subject"},
+	{"tools that are what they were", liar(tools(
+		"tools-pinned s s.a=1 s.b=1", "tools-added s s.c=1", "tools-changed s s.a=2", "tools-changed s s.a=3", "tools-returned s s.a=1", "tools-changed s s.a=2",
+		"tools-accepted s s.a=2", "tools-vanished s s.a=2 s.b=1", "tools-changed s s.b=2", "tools-returned s s.a=2", "tools-accepted s s.b=2")), 0, "policy"},
+	{"a changed tool that is pinned again as if it were new", liar(tools("tools-pinned s s.a=1", "tools-pinned s s.a=2")), 1, "tools"},
+	{"a changed tool that is added", liar(tools("tools-pinned s s.a=1", "tools-changed s s.a=2", "tools-added s s.a=2")), 1, "tools"},
+	{"a changed tool that returns as it was not", liar(tools("tools-pinned s s.a=1", "tools-changed s s.a=2", "tools-returned s s.a=2")), 1, "tools"},
+	{"a vanished tool that is added", liar(tools("tools-pinned s s.a=1", "tools-vanished s s.a=1", "tools-added s s.a=2")), 1, "tools"},
+	{"a definition accepted that was not listed", liar(tools("tools-pinned s s.a=1", "tools-changed s s.a=2", "tools-accepted s s.a=3")), 1, "tools"},
+	{"a definition accepted that was pinned", liar(tools("tools-pinned s s.a=1", "tools-accepted s s.a=1")), 1, "tools"},
+	{"a tool accepted that was never listed", liar(tools("tools-accepted s s.a=1")), 1, "tools"},
+	{"a change to what was pinned", liar(tools("tools-pinned s s.a=1", "tools-changed s s.a=1")), 1, "tools"},
+	{"a change of a tool that was never listed", liar(tools("tools-changed s s.a=1")), 1, "tools"},
+	{"a tool that vanishes as it was not", liar(tools("tools-pinned s s.a=1", "tools-vanished s s.a=2")), 1, "tools"},
+	{"a tool that vanishes twice", liar(tools("tools-pinned s s.a=1", "tools-vanished s s.a=1", "tools-vanished s s.a=1")), 1, "tools"},
+	{"a tool of another server", liar(tools("tools-pinned s t.a=1")), 1, "tools"},
+	{"more tools than a kernel keeps", liar(func(l *packtest.Log) {
+		for i := range receipt.MaxPins/receipt.MaxTools + 1 {
+			b := &receipt.Boundary{Principal: "agent:a", Boundary: "mcp.s", Event: receipt.ToolsAdded, Covers: "s"}
+			for j := range receipt.MaxTools {
+				b.Tools = append(b.Tools, receipt.Tool{Name: fmt.Sprintf("s.%04d.%02d", i, j)})
+			}
+			l.Tools(b)
+		}
+	}), 1, "tools"},
 	{"a key entry of another key", liar(func(l *packtest.Log) {
 		l.Spoil = func(st *receipt.Statement) { st.Body.(*receipt.Key).Old[0] ^= 1 }
 		l.Rotate()

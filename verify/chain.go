@@ -35,6 +35,7 @@ type chain struct {
 	policy    *receipt.Policy // active
 	policyAt  uint64
 	frozen    uint64 // index of the freeze in force, or 0
+	tools     receipt.Pins
 
 	streams     map[receipt.Hash]place
 	decided     decisions
@@ -84,6 +85,7 @@ func (c *chain) begin(p *receipt.Pack) {
 	c.streams = map[receipt.Hash]place{}
 	c.escalations = map[uint64]*escalation{}
 	c.calls = map[[8]byte]uint32{}
+	c.tools = receipt.Pins{}
 	c.needed = map[receipt.Hash]uint64{}
 }
 
@@ -136,6 +138,11 @@ func (c *chain) accept(it *item) bool {
 		c.frozen = 0
 	case *receipt.Boundary:
 		c.aboutLog(it)
+		if fault := c.tools.Fault(b); fault != "" {
+			c.wrong(it, Policy, "tools", "it says %s of tools, and %s", b.Event, fault)
+			break
+		}
+		c.tools.Take(b)
 	case *receipt.Session:
 		c.aboutLog(it)
 	case *receipt.Key:

@@ -188,6 +188,11 @@ func (l *Log) Boundary() receipt.Ref {
 	return l.Append("", "", l.aboutLog(), &receipt.Boundary{Principal: "operator", Boundary: "http", Event: receipt.BoundaryStart, Covers: "what is sent to it"}, nil)
 }
 
+// Tools adds what a boundary says of tools.
+func (l *Log) Tools(b *receipt.Boundary) receipt.Ref {
+	return l.Append("", "", l.aboutLog(), b, nil)
+}
+
 // Rotate replaces the key.
 func (l *Log) Rotate() receipt.Ref {
 	old, next := l.Key.Public().(ed25519.PublicKey), l.nextKey().Public().(ed25519.PublicKey)
