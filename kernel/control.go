@@ -176,26 +176,31 @@ func (k *Kernel) List(ctx context.Context, principal, boundary, server string, t
 		}
 		listed[full] = t.SHA256
 	}
-	for turns := 0; ; turns++ {
-		if turns > MaxToolsOfServer {
-			return nil, refuse(helm.Conflict, "others list %s otherwise at the same time", server)
-		}
+	for said := map[string]bool{}; ; {
+		var b *receipt.Boundary
 		_, err := k.insist(ctx, nil, func(v *ledger.View) (*ledger.Draft, error) {
 			c, err := k.control(v)
 			if err != nil {
 				return nil, err
 			}
-			event, differ := c.differ(server, listed)
-			if event == "" {
+			b = &receipt.Boundary{Principal: principal, Boundary: boundary, Covers: server}
+			if b.Event, b.Tools = c.differ(server, listed); b.Event == "" {
 				return nil, errSame
 			}
-			return &ledger.Draft{Subject: k.log.GenesisSubject(), Body: &receipt.Boundary{Principal: principal, Boundary: boundary, Event: event, Covers: server, Tools: differ}}, nil
+			// Two that contradict each other would else fill the log.
+			if i := slices.IndexFunc(b.Tools, func(t receipt.Tool) bool { return said[t.Name] }); i >= 0 {
+				return nil, refuse(helm.Conflict, "others list %s otherwise at the same time", b.Tools[i].Name)
+			}
+			return &ledger.Draft{Subject: k.log.GenesisSubject(), Body: b}, nil
 		})
 		if errors.Is(err, errSame) {
 			break
 		}
 		if err != nil {
 			return nil, err
+		}
+		for _, t := range b.Tools {
+			said[t.Name] = true
 		}
 	}
 	return k.Tools(ctx, server)

@@ -139,6 +139,27 @@ func TestManyTools(t *testing.T) {
 	}
 }
 
+// TestContradictingLists: two that list a server otherwise at the same time do not fill the
+// log with what each says of the other's.
+func TestContradictingLists(t *testing.T) {
+	_, k := enforcing(t)
+	lists(t, k, "transfer 1")
+	before := k.Log().Size()
+	var wg sync.WaitGroup
+	for i := range 16 {
+		wg.Go(func() {
+			_, err := k.List(t.Context(), "agent:mcp", "mcp.pay", "pay", []receipt.Tool{{Name: "transfer", SHA256: def('1' + byte(i))}})
+			if e := (*kernel.Error)(nil); err != nil && (!errors.As(err, &e) || e.Code != helm.Conflict) {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if n := k.Log().Size() - before; n > 16 {
+		t.Errorf("%d entries", n)
+	}
+}
+
 // TestListsThatCannotBe are refused, and leave no entry.
 func TestListsThatCannotBe(t *testing.T) {
 	_, k := enforcing(t)
