@@ -187,6 +187,9 @@ func (k *Kernel) List(ctx context.Context, principal, boundary, server string, t
 			if b.Event, b.Tools = c.differ(server, listed); b.Event == "" {
 				return nil, errSame
 			}
+			if more := receipt.MaxPins - len(c.pins); (b.Event == receipt.ToolsPinned || b.Event == receipt.ToolsAdded) && len(b.Tools) > more {
+				return nil, refuse(helm.TooLarge, "the log has pinned %d tools, and at most %d are: more of %s cannot be", len(c.pins), receipt.MaxPins, server)
+			}
 			// Two that contradict each other would else fill the log.
 			if i := slices.IndexFunc(b.Tools, func(t receipt.Tool) bool { return said[t.Name] }); i >= 0 {
 				return nil, refuse(helm.Conflict, "others list %s otherwise at the same time", b.Tools[i].Name)

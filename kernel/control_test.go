@@ -160,6 +160,29 @@ func TestContradictingLists(t *testing.T) {
 	}
 }
 
+// TestFullOfTools: what is pinned is held in memory, so there is an end to it, and what was
+// pinned before is listed and held as ever.
+func TestFullOfTools(t *testing.T) {
+	_, k := enforcing(t)
+	lists(t, k, "transfer 1")
+	many := make([]receipt.Tool, kernel.MaxToolsOfServer)
+	for i := range many {
+		many[i].Name = fmt.Sprint(i)
+	}
+	var last error
+	for i := range receipt.MaxPins / len(many) {
+		if last != nil {
+			t.Fatal(last)
+		}
+		_, last = k.List(t.Context(), "agent:mcp", "mcp.n", fmt.Sprintf("n%d", i), many)
+	}
+	if e := (*kernel.Error)(nil); !errors.As(last, &e) || e.Code != helm.TooLarge {
+		t.Errorf("%d tools are pinned: %v", receipt.MaxPins+1, last)
+	}
+	lists(t, k, "transfer 2")
+	decides(t, k, defined('2'), helm.Deny, helm.ToolChanged)
+}
+
 // TestListsThatCannotBe are refused, and leave no entry.
 func TestListsThatCannotBe(t *testing.T) {
 	_, k := enforcing(t)
