@@ -43,7 +43,9 @@ func (x *late) compile(p *Policy, d *declared) {
 		if t == nil && !r.pattern() || t != nil && !r.reaches(name) {
 			continue
 		}
-		r.line, _, _ = x.s.position(x.s.keyOffset(r.path + ".when"))
+		if r.line == 0 { // else others may be reading it
+			r.line, _, _ = x.s.position(x.s.keyOffset(r.path + ".when"))
+		}
 		of := t
 		if !r.perTool() {
 			of = nil

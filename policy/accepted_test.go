@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -98,4 +99,37 @@ when = "args.n > 1"
 			t.Errorf("%q is a policy", bad)
 		}
 	}
+}
+
+// TestAcceptedAtOnce: a rule that cannot be evaluated names its line for one tool while it is
+// compiled for another. It is for the race detector.
+func TestAcceptedAtOnce(t *testing.T) {
+	src := "[policy]\nid = \"p\"\nversion = 1\nformat = \"helm.policy/v1\"\nmode = \"enforce\"\n"
+	var tools []string
+	for i := range 32 {
+		name := fmt.Sprintf("t%d", i)
+		tools = append(tools, name)
+		src += fmt.Sprintf("[[tool]]\nname = %q\nargs = { n = \"int\" }\n", name)
+	}
+	src += "[[rule]]\nid = \"overflow\"\nverdict = \"ALLOW\"\ntools = [\"t*\"]\nwhen = \"args.n + 9223372036854775807 > 1\"\n"
+	want, err := Compile("p.toml", []byte(src))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := Accepted("p.toml", []byte(src))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for _, tool := range tools {
+		wg.Go(func() {
+			in := Input{Tool: tool, Arguments: parse(t, `{"n":1}`)}
+			for range 20 {
+				if a, b := want.Evaluate(in), p.Evaluate(in); a.Reason.Code != helm.RuleError || !reflect.DeepEqual(a, b) {
+					t.Errorf("%+v, and of the accepted policy %+v", a, b)
+				}
+			}
+		})
+	}
+	wg.Wait()
 }
