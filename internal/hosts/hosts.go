@@ -322,15 +322,15 @@ func (h *Host) remove(d *document) (removed bool) {
 		list := member(d.hooks, k.Event).Value.(*hujson.Array)
 		if k.place.hook >= 0 {
 			inner := member(list.Elements[k.place.group].Value.(*hujson.Object), "hooks").Value.(*hujson.Array)
-			if removeElement(inner, k.place.hook); len(inner.Elements) > 0 {
+			if removeElement(inner, k.place.hook); len(inner.Elements) > 0 || hasComment(inner.AfterExtra) {
 				continue
 			}
 		}
-		if removeElement(list, k.place.group); len(list.Elements) == 0 {
+		if removeElement(list, k.place.group); len(list.Elements) == 0 && !hasComment(list.AfterExtra) {
 			removeMember(d.hooks, k.Event)
 		}
 	}
-	if removed && len(d.hooks.Members) == 0 {
+	if removed && len(d.hooks.Members) == 0 && !hasComment(d.hooks.AfterExtra) {
 		removeMember(d.root, "hooks")
 		d.hooks = nil
 	}
@@ -338,23 +338,59 @@ func (h *Host) remove(d *document) (removed bool) {
 }
 
 func removeElement(a *hujson.Array, i int) {
-	if i > 0 && i == len(a.Elements)-1 {
-		a.Elements[i-1].AfterExtra = comma(a.Elements[i].AfterExtra)
+	gone := a.Elements[i]
+	var before, next *hujson.Extra
+	if i > 0 {
+		before = &a.Elements[i-1].AfterExtra
 	}
-	if a.Elements = slices.Delete(a.Elements, i, i+1); len(a.Elements) == 0 {
-		a.AfterExtra = nil
+	if a.Elements = slices.Delete(a.Elements, i, i+1); i < len(a.Elements) {
+		next = &a.Elements[i].BeforeExtra
 	}
+	closeGap(gone.BeforeExtra, gone.AfterExtra, before, next, &a.AfterExtra)
 }
 
 func removeMember(o *hujson.Object, name string) {
-	if last := len(o.Members) - 1; last > 0 && nameOf(o.Members[last]) == name {
-		o.Members[last-1].Value.AfterExtra = comma(o.Members[last].Value.AfterExtra)
+	i := slices.IndexFunc(o.Members, func(m hujson.ObjectMember) bool { return nameOf(m) == name })
+	gone := o.Members[i]
+	var before, next *hujson.Extra
+	if i > 0 {
+		before = &o.Members[i-1].Value.AfterExtra
 	}
-	o.Members = slices.DeleteFunc(o.Members, func(m hujson.ObjectMember) bool { return nameOf(m) == name })
-	if len(o.Members) == 0 {
-		o.AfterExtra = nil
+	if o.Members = slices.Delete(o.Members, i, i+1); i < len(o.Members) {
+		next = &o.Members[i].Name.BeforeExtra
+	}
+	closeGap(gone.Name.BeforeExtra, gone.Value.AfterExtra, before, next, &o.AfterExtra)
+}
+
+// closeGap keeps the comments on both sides of what was taken out of an object or a list:
+// before is what stands behind the one before it, next what stands in front of the one after
+// it, each nil where there is none, and end what stands in front of the closing bracket.
+func closeGap(front, behind hujson.Extra, before, next, end *hujson.Extra) {
+	var kept hujson.Extra
+	for _, x := range []hujson.Extra{front, behind} {
+		if hasComment(x) {
+			kept = append(kept, x...)
+		}
+	}
+	switch {
+	case next != nil:
+		*next = append(kept, *next...)
+		return
+	case before != nil && behind == nil: // no comma after the last
+		if hasComment(*before) {
+			kept = slices.Concat(*before, kept)
+		}
+		*before = nil
+	case before != nil && *before == nil:
+		*before = hujson.Extra{}
+	}
+	if *end = append(kept, *end...); before == nil && !hasComment(*end) {
+		*end = nil
 	}
 }
+
+// hasComment reports whether there is more than blanks.
+func hasComment(x hujson.Extra) bool { return strings.Contains(string(x), "/") }
 
 // comma is what stands behind the last of several, where this stood behind it: something
 // where there is a comma after it.
@@ -406,9 +442,7 @@ func (in indentation) addMember(o *hujson.Object, depth int, name string, v any)
 		added.Value.AfterExtra = comma(o.Members[last].Value.AfterExtra)
 	}
 	o.Members = append(o.Members, added)
-	if !strings.Contains(string(o.AfterExtra), "\n") {
-		o.AfterExtra = in.line(depth)
-	}
+	in.close(&o.AfterExtra, depth)
 	return value
 }
 
@@ -419,7 +453,16 @@ func (in indentation) addElement(a *hujson.Array, depth int, v any) {
 		added.AfterExtra = comma(a.Elements[last].AfterExtra)
 	}
 	a.Elements = append(a.Elements, added)
-	if !strings.Contains(string(a.AfterExtra), "\n") {
-		a.AfterExtra = in.line(depth)
+	in.close(&a.AfterExtra, depth)
+}
+
+// close puts a closing bracket on a line of its own.
+func (in indentation) close(end *hujson.Extra, depth int) {
+	switch {
+	case strings.Contains(string(*end), "\n"):
+	case hasComment(*end):
+		*end = slices.Concat(*end, in.line(depth))
+	default:
+		*end = in.line(depth)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -222,6 +223,36 @@ func prune(h *Host, v map[string]any) {
 	}
 }
 
+// TestComments: none is lost, wherever it stands, and a file that has one is not empty.
+func TestComments(t *testing.T) {
+	for _, file := range []string{
+		"{ // keep\n}", "{/* keep */}", "{\"a\":1 /* keep */}", "// keep\n{}", "{} // keep\n", `{"hooks":{ /* keep */ }}`, `{"hooks":{"PreToolUse":[ /* keep */ ]}}`,
+		`{"hooks":{"PreToolUse":[{"hooks":[{"type":"command","command":"a"} /* keep */, {"type":"command","command":"helm-ai-kernel hook claude-code"}]}]}}`,
+		`{"hooks":{"PreToolUse":[{"hooks":[{"type":"command","command":"a"}, /* keep */ {"type":"command","command":"helm-ai-kernel hook claude-code"} /* keep */, /* keep */]}]}}`,
+		`{"hooks":{"PreToolUse":[{"hooks":[{"type":"command","command":"helm-ai-kernel hook claude-code"} /* keep */, {"type":"command","command":"a"}]}]}}`,
+		`{"hooks":{"PreToolUse":[{"hooks":[/* keep */{"type":"command","command":"helm-ai-kernel hook claude-code"}/* keep */]/* keep */}/* keep */]/* keep */}/* keep */}`,
+		`{"a":1 /* keep */, "hooks":{"PreToolUse":[{"hooks":[{"type":"command","command":"helm-ai-kernel hook claude-code"}]}]}}`,
+		`{"a":1, /* keep */ "hooks":{"PreToolUse":[{"hooks":[{"type":"command","command":"helm-ai-kernel hook claude-code"}]}]} /* keep */, /* keep */}`,
+	} {
+		set, err := ClaudeCode.Set([]byte(file), command+"claude-code", time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		removed, err := ClaudeCode.Remove(set)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, now := range [][]byte{set, removed} {
+			if strings.Count(string(now), "keep") != strings.Count(file, "keep") {
+				t.Errorf("%s\nbecame\n%s", file, now)
+			}
+			if _, err := ClaudeCode.Installed(now); err != nil {
+				t.Errorf("%v:\n%s", err, now)
+			}
+		}
+	}
+}
+
 // TestRefused: what cannot be read is not changed.
 func TestRefused(t *testing.T) {
 	for _, bad := range []string{"[", "[]", "null", "1", `"x"`, "{", `{"hooks":[]}`, `{"hooks":null}`, `{"hooks":{"PreToolUse":{}}}`, `{"hooks":{"PreToolUse":[1]}}`,
@@ -295,6 +326,29 @@ func TestOurs(t *testing.T) {
 	}
 }
 
+// comments are the letters of all comments, in order.
+func comments(t *testing.T, file []byte) string {
+	if len(file) == 0 {
+		return ""
+	}
+	v, err := hujson.Parse(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []byte
+	for v := range v.All() {
+		all = append(append(all, v.BeforeExtra...), v.AfterExtra...)
+		switch v := v.Value.(type) {
+		case *hujson.Object:
+			all = append(all, v.AfterExtra...)
+		case *hujson.Array:
+			all = append(all, v.AfterExtra...)
+		}
+	}
+	slices.Sort(all)
+	return strings.Trim(string(all), "\t\n\r ")
+}
+
 func FuzzSet(f *testing.F) {
 	for _, file := range files {
 		f.Add([]byte(file))
@@ -314,6 +368,9 @@ func FuzzSet(f *testing.F) {
 			}
 			if !reflect.DeepEqual(without(t, h, removed), without(t, h, file)) {
 				t.Fatalf("%s: %q became %q", h.Name, file, removed)
+			}
+			if was, _ := h.Installed(file); len(was) == 0 && comments(t, removed) != comments(t, file) {
+				t.Fatalf("%s: comments of %q became those of %q", h.Name, file, removed)
 			}
 		}
 	})
