@@ -189,6 +189,12 @@ var factSizes = map[string]uint64{
 	"commands": facts.MaxShellCommands, "args": 4, "env": 4, "via": 4, "reads": 4, "writes": 4,
 }
 
+// shellSizes bounds the lists of facts.shell itself.
+var shellSizes = map[string]uint64{
+	"resolved": facts.MaxShellCommands, "destroys": facts.MaxShellListed, "unknown": facts.MaxShellListed,
+	"reads": facts.MaxShellListed, "writes": facts.MaxShellListed, "hosts": facts.MaxShellListed, "secrets": facts.MaxShellListed, "persists": facts.MaxShellListed,
+}
+
 const wordBytes = facts.MaxShellBytes / facts.MaxShellWords
 
 const elementBytes = helm.MaxInputBytes / MaxElements // so that a full list of them is a full input
@@ -219,6 +225,9 @@ func (s sizes) EstimateSize(node cost.AstNode) *cost.SizeEstimate {
 		if i := slices.IndexFunc(s.tool.args, func(a argument) bool { return a.name == path[1] }); i >= 0 && s.tool.args[i].most > 0 {
 			return atMost(uint64(s.tool.args[i].most))
 		}
+	}
+	if n, ok := shellSizes[path[len(path)-1]]; ok && len(path) == 3 && path[0] == "facts" {
+		return atMost(n)
 	}
 	if n, ok := factSizes[path[len(path)-1]]; ok && path[0] == "facts" {
 		return atMost(n)

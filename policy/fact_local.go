@@ -16,6 +16,8 @@ type shellFacts struct {
 	opaque   bool
 	cwd      string
 	commands []facts.Command
+	texts    []string
+	effects  *facts.Effects // what running it would do, once somebody asks
 }
 
 func (s *shellFacts) Value() any { return s }
@@ -25,14 +27,23 @@ func (f *factsValue) shell() *shellFacts {
 		return f.shells
 	}
 	texts := f.of("command")
-	s := &shellFacts{opaqueValue: opaqueValue{shellType}, opaque: len(texts) == 0, cwd: f.cwd()}
+	s := &shellFacts{opaqueValue: opaqueValue{shellType}, opaque: len(texts) == 0, cwd: f.cwd(), texts: texts}
 	for _, text := range texts {
 		one := facts.ParseShell(text)
 		s.opaque = s.opaque || one.Opaque
 		s.commands = append(s.commands, one.Commands...)
 	}
+	if tooMuch(s.commands) {
+		s.opaque, s.commands = true, nil
+	}
+	f.shells = s
+	return s
+}
+
+// tooMuch reports whether commands are over what the cost of a condition stands on.
+func tooMuch(commands []facts.Command) bool {
 	words, bytes := 0, 0
-	for _, c := range s.commands {
+	for _, c := range commands {
 		bytes += len(c.Path)
 		for _, list := range [][]string{c.Args, c.Env, c.Via, c.Reads, c.Writes} {
 			words += len(list)
@@ -41,11 +52,7 @@ func (f *factsValue) shell() *shellFacts {
 			}
 		}
 	}
-	if len(s.commands) > facts.MaxShellCommands || words > facts.MaxShellWords || bytes > facts.MaxShellBytes {
-		s.opaque, s.commands = true, nil // over what the cost of a condition stands on
-	}
-	f.shells = s
-	return s
+	return len(commands) > facts.MaxShellCommands || words > facts.MaxShellWords || bytes > facts.MaxShellBytes
 }
 
 // only reports whether every command is one of allowed, as written: no path for
@@ -132,13 +139,66 @@ func (s *shellFacts) privileged() bool {
 	return s.opaque || slices.ContainsFunc(s.commands, func(c facts.Command) bool { return c.Privileged })
 }
 
-func (s *shellFacts) list() ref.Val {
-	out := make([]ref.Val, len(s.commands))
-	for i, c := range s.commands {
+func commandList(commands []facts.Command) ref.Val {
+	out := make([]ref.Val, len(commands))
+	for i, c := range commands {
 		out[i] = &command{opaqueValue{commandType}, c}
 	}
 	return types.NewRefValList(types.DefaultTypeAdapter, out)
 }
+
+// does is what running the command arguments would do.
+func (s *shellFacts) does() *facts.Effects {
+	if s.effects != nil {
+		return s.effects
+	}
+	e := &facts.Effects{}
+	if len(s.texts) == 0 {
+		e.Unknown = []string{"the call has no command"}
+	}
+	for i, text := range s.texts {
+		one := facts.ShellEffects(text, s.cwd)
+		if i == 0 {
+			*e = one
+			continue
+		}
+		e.Unknown = append(e.Unknown, one.Unknown...)
+		e.Commands = append(e.Commands, one.Commands...)
+		e.Destroys = append(e.Destroys, one.Destroys...)
+		e.FetchToInterpreter = e.FetchToInterpreter || one.FetchToInterpreter
+		for _, list := range []struct {
+			to   *[]string
+			from []string
+		}{{&e.Reads, one.Reads}, {&e.Writes, one.Writes}, {&e.Hosts, one.Hosts}, {&e.Secrets, one.Secrets}, {&e.Persists, one.Persists}} {
+			if *list.to = append(*list.to, list.from...); len(*list.to) > facts.MaxShellListed {
+				*list.to = (*list.to)[:facts.MaxShellListed]
+				e.Unknown = append(e.Unknown, "the call names too many files or hosts")
+			}
+		}
+	}
+	if tooMuch(e.Commands) {
+		e.Commands = nil
+		e.Unknown = append(e.Unknown, "the commands have too many words")
+	}
+	s.effects = e
+	return e
+}
+
+func (s *shellFacts) harms() ref.Val {
+	all := s.does().Destroys
+	out := make([]ref.Val, len(all))
+	for i, h := range all {
+		out[i] = &harm{opaqueValue{harmType}, h}
+	}
+	return types.NewRefValList(types.DefaultTypeAdapter, out)
+}
+
+type harm struct {
+	opaqueValue
+	facts.Harm
+}
+
+func (h *harm) Value() any { return h }
 
 type command struct {
 	opaqueValue

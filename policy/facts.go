@@ -18,6 +18,7 @@ var (
 	factsType   = structType("facts")
 	shellType   = structType("facts.shell")
 	commandType = structType("facts.shell.command")
+	harmType    = structType("facts.shell.harm")
 	pathType    = structType("facts.path")
 	urlType     = structType("facts.url")
 	oneURLType  = structType("facts.url.one")
@@ -36,7 +37,22 @@ var factFields = map[string]fields{
 	"facts.shell": {
 		"opaque":     field(cel.BoolType, func(s *shellFacts) any { return types.Bool(s.opaque) }),
 		"privileged": field(cel.BoolType, func(s *shellFacts) any { return types.Bool(s.privileged()) }),
-		"commands":   field(cel.ListType(commandType), func(s *shellFacts) any { return s.list() }),
+		"commands":   field(cel.ListType(commandType), func(s *shellFacts) any { return commandList(s.commands) }),
+
+		"unknown":              field(texts, func(s *shellFacts) any { return textList(s.does().Unknown) }),
+		"resolved":             field(cel.ListType(commandType), func(s *shellFacts) any { return commandList(s.does().Commands) }),
+		"destructive":          field(cel.BoolType, func(s *shellFacts) any { return types.Bool(len(s.does().Destroys) > 0) }),
+		"destroys":             field(cel.ListType(harmType), func(s *shellFacts) any { return s.harms() }),
+		"reads":                field(texts, func(s *shellFacts) any { return textList(s.does().Reads) }),
+		"writes":               field(texts, func(s *shellFacts) any { return textList(s.does().Writes) }),
+		"hosts":                field(texts, func(s *shellFacts) any { return textList(s.does().Hosts) }),
+		"fetch_to_interpreter": field(cel.BoolType, func(s *shellFacts) any { return types.Bool(s.does().FetchToInterpreter) }),
+		"secrets":              field(texts, func(s *shellFacts) any { return textList(s.does().Secrets) }),
+		"persists":             field(texts, func(s *shellFacts) any { return textList(s.does().Persists) }),
+	},
+	"facts.shell.harm": {
+		"class":   field(cel.StringType, func(h *harm) any { return types.String(h.Class) }),
+		"command": field(cel.StringType, func(h *harm) any { return types.String(h.Command) }),
 	},
 	"facts.shell.command": {
 		"name":       field(cel.StringType, func(c *command) any { return types.String(c.Name) }),
@@ -85,8 +101,11 @@ var factMethods = map[string][]string{
 // partial are the facts that say nothing of what is opaque, and whole those that
 // do. An ALLOW rule that reads one of the first must read one of the second.
 var (
-	partial = []string{"shell.runs", "shell.names", "shell.strays", "shell.commands", "path.list", "url.list", "host.list"}
-	whole   = map[string][]string{
+	partial = append([]string{"shell.runs", "shell.names", "shell.strays", "shell.commands", "path.list", "url.list", "host.list"}, followed...)
+	// followed are those that say where the shell's text leads. What they do not know is
+	// more than what is opaque: the code that is given to awk, for one.
+	followed = []string{"shell.resolved", "shell.destructive", "shell.destroys", "shell.reads", "shell.writes", "shell.hosts", "shell.fetch_to_interpreter", "shell.secrets", "shell.persists"}
+	whole    = map[string][]string{
 		"shell": {"shell.opaque", "shell.only", "shell.may_run", "shell.privileged"},
 		"path":  {"path.opaque", "path.under", "path.touches", "path.named"},
 		"url":   {"url.opaque", "url.scheme", "url.userinfo", "host.opaque", "host.within", "host.touches", "host.private", "host.metadata"},

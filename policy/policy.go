@@ -233,8 +233,12 @@ func (s *source) factless(r *rule, t *tool, read []string) {
 func (s *source) half(r *rule, read []string) {
 	for _, fact := range read {
 		part, _, _ := strings.Cut(fact, ".")
-		if r.verdict == helm.Allow && slices.Contains(partial, fact) && !slices.ContainsFunc(whole[part], func(w string) bool { return slices.Contains(read, w) }) {
-			s.val(r.path+".when", "", "facts.%s says nothing of what is opaque, so this would allow what nobody can read: add !facts.%s.opaque", fact, part)
+		cover, instead := whole[part], "!facts."+part+".opaque"
+		if slices.Contains(followed, fact) {
+			cover, instead = []string{"shell.unknown", "shell.only"}, "facts.shell.unknown == []"
+		}
+		if r.verdict == helm.Allow && slices.Contains(partial, fact) && !slices.ContainsFunc(cover, func(w string) bool { return slices.Contains(read, w) }) {
+			s.val(r.path+".when", "", "facts.%s says nothing of what is opaque, so this would allow what nobody can read: add %s", fact, instead)
 			return
 		}
 	}

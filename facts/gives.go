@@ -1,0 +1,894 @@
+package facts
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// gives follows the commands that a command is given to run, in its operands or options,
+// where it is no plain wrapper.
+func (w *follower) gives(name string, args []value, p place) {
+	a := arguments{args[1:]}
+	in := p.wrapped(name)
+	in.in = nil
+	switch name {
+	case "su", "runuser":
+		if code, ok := a.option("-c", "--command", "--session-command"); ok {
+			w.nested(code, in)
+		} else if i := a.index("--"); i >= 0 && name == "runuser" {
+			w.run(args[i+2:], in)
+		} else if name == "runuser" && len(a.operands("-u")) > 0 {
+			w.run(a.operands("-u"), in)
+		} else {
+			in.in = p.in
+			w.input(name, in)
+		}
+		w.out.Privileged = true
+	case "script":
+		if code, ok := a.option("-c", "--command"); ok {
+			w.nested(code, in)
+		}
+	case "watch":
+		if ops := a.operands("-n", "--interval", "-q"); len(ops) > 0 {
+			w.nested(joined(ops), in)
+		}
+	case "hyperfine", "entr", "chpst", "daemonize", "nodemon", "concurrently", "setlock", "lockf":
+		for _, x := range a.operands() {
+			w.suspectCode(x, in)
+		}
+		w.suspects(a.operands(), in)
+	case "flock":
+		if code, ok := a.option("-c", "--command"); ok {
+			w.nested(code, in)
+		} else if ops := a.operands("-w", "-E", "--timeout", "--wait", "--conflict-exit-code"); len(ops) > 1 {
+			w.run(ops[1:], in)
+		}
+	case "parallel", "rush", "xe", "xapply":
+		w.parallel(a, in, p)
+	case "ssh", "rsh", "mosh", "slogin", "dbclient", "autossh", "sshpass":
+		w.remote(name, a, in)
+	case "docker", "podman", "nerdctl", "kubectl", "oc", "crictl", "lxc", "incus", "docker-compose", "ctr", "apptainer", "singularity", "buildah", "k3s", "multipass", "vagrant", "flyctl", "fly", "heroku", "gcloud", "az", "limactl", "colima", "minikube", "toolbox", "distrobox":
+		w.container(name, a, in)
+	case "screen":
+		if i := slices.IndexFunc(a.all, func(v value) bool { return v.is("stuff") }); i >= 0 && i+1 < len(a.all) {
+			w.nested(exactly(strings.ReplaceAll(a.all[i+1].text, "^M", "\n")), in)
+		} else if ops := a.operands("-S", "-t", "-p", "-X", "-c", "-L", "-e", "-h", "-T", "-Logfile"); len(ops) > 0 {
+			w.run(ops, in)
+		}
+	case "tmux":
+		w.tmux(a, in)
+	case "at", "batch":
+		w.persists(name)
+		w.input(name, place{via: in.via, in: p.in, depth: p.depth})
+	case "find", "fd", "fdfind", "bfs", "gfind":
+		w.search(name, a, in)
+	case "trap":
+		if ops := a.operands(); len(ops) > 1 && !isNumber(ops[0].text) {
+			w.nested(ops[0], in)
+		}
+	case "source", ".":
+		if len(a.all) > 0 {
+			if a.all[0].text == anything || isStdin(a.all[0].text) {
+				in.in = p.in
+				if a.all[0].taint&fetched != 0 {
+					w.out.FetchToInterpreter = true
+				}
+				w.input(name, in)
+				return
+			}
+			in.via = p.via
+			w.script(w.reads(a.all[0]), a.all, in)
+		}
+	case "alias":
+		for _, x := range a.all {
+			if k, v, ok := strings.Cut(x.text, "="); ok {
+				if w.aliases == nil {
+					w.aliases = map[string]string{}
+				}
+				w.aliases[k] = value{text: v}.source()
+			}
+		}
+	case "unalias":
+		for _, x := range a.all {
+			delete(w.aliases, x.text)
+		}
+	case "set":
+		for i, x := range a.all {
+			if x.is("--") || !strings.HasPrefix(x.text, "-") && !strings.HasPrefix(x.text, "+") && !x.is("pipefail") {
+				rest := a.all[i:]
+				if x.is("--") {
+					rest = rest[1:]
+				}
+				w.params = rest
+				if p.maybe {
+					w.given = false
+				}
+				break
+			}
+		}
+	case "shift":
+		if len(w.params) > 0 {
+			w.params = w.params[1:]
+		}
+	case "cd", "pushd", "chdir":
+		w.changes(a)
+	case "popd":
+		w.dirs = []string{some}
+	case "read", "mapfile", "readarray":
+		w.readsVariables(name, a, p)
+	case "printf":
+		if len(a.all) > 2 && a.all[0].is("-v") && isName(a.all[1].text) {
+			v, ok := printf(a.all[2:])
+			if !ok {
+				v = value{text: anything}
+			}
+			w.decisive(a.all[1].text)
+			w.set(a.all[1].text, [][]value{{v}}, p.maybe)
+		}
+	case "unset":
+		for _, x := range a.operands() {
+			if strings.ContainsAny(x.text, "[$`") {
+				w.unknown("the name of a variable has a subscript")
+			}
+			delete(w.funcs, x.text)
+			w.set(x.text, [][]value{{{}}}, p.maybe)
+		}
+	case "hash", "enable", "bind", "complete", "compgen":
+		if len(a.all) > 0 && !a.all[0].is("-r") {
+			w.unknown(name + " changes what a command's name means")
+		}
+	case "tar", "gtar", "bsdtar":
+		for _, x := range a.all {
+			for _, prefix := range []string{"--checkpoint-action=exec=", "--to-command=", "--use-compress-program=", "--rsh-command=", "--info-script=", "--new-volume-script="} {
+				if code, ok := strings.CutPrefix(x.text, prefix); ok {
+					w.nested(value{code, x.taint}, in)
+				}
+			}
+		}
+		if code, ok := a.option("-I", "--use-compress-program", "--to-command", "--rsh-command", "-F"); ok && name != "bsdtar" {
+			w.nested(code, in)
+		}
+		if i := a.index("--checkpoint-action"); i >= 0 && i+1 < len(a.all) {
+			if code, ok := strings.CutPrefix(a.all[i+1].text, "exec="); ok {
+				w.nested(exactly(code), in)
+			}
+		}
+	case "rsync", "scp", "sftp":
+		if code, ok := a.option("-e", "--rsh", "--rsync-path", "-S"); ok {
+			w.nested(code, in)
+		}
+		w.sshOptions(a, in)
+	case "zip":
+		if code, ok := a.option("-TT", "--unzip-command"); ok {
+			w.nested(code, in)
+		}
+	case "split", "gsplit":
+		if code, ok := a.option("--filter"); ok {
+			w.nested(code, in)
+		}
+	case "sort":
+		if code, ok := a.option("--compress-program"); ok {
+			w.nested(code, in)
+		}
+	case "nc", "ncat", "netcat":
+		for _, o := range []string{"-e", "--exec", "-c", "--sh-exec"} {
+			if code, ok := a.option(o); ok {
+				w.out.FetchToInterpreter = true
+				w.unknown("what comes over the network is run")
+				w.suspectCode(code, in)
+			}
+		}
+	case "socat":
+		for _, x := range a.all {
+			_, code, ok := strings.Cut(x.text, ":")
+			if upper := strings.ToUpper(x.text); ok && (strings.HasPrefix(upper, "EXEC:") || strings.HasPrefix(upper, "SYSTEM:")) {
+				code, _, _ = strings.Cut(code, ",")
+				w.out.FetchToInterpreter = true
+				w.nested(exactly(strings.Trim(code, `'"`)), in)
+			}
+		}
+	case "awk", "gawk", "mawk", "nawk", "busybox-awk":
+		w.awk(a, in)
+	case "sed", "gsed":
+		w.sed(a, in)
+	case "vi", "vim", "nvim", "view", "vimdiff", "rvim", "ex", "ed", "emacs":
+		w.editor(name, a, in, p)
+	case "less", "more", "man":
+		if code, ok := a.option("-P", "--pager"); ok && name == "man" {
+			w.nested(code, in)
+		}
+		for _, x := range a.all {
+			if code, ok := strings.CutPrefix(x.text, "+!"); ok {
+				w.nested(exactly(code), in)
+			}
+		}
+	case "git":
+		w.git(a, in)
+	case "make", "gmake":
+		for _, x := range a.all {
+			code, ok := strings.CutPrefix(x.text, "SHELL=")
+			if ok {
+				w.nested(exactly(code), in)
+			}
+			if code, ok = strings.CutPrefix(x.text, "--eval="); ok {
+				for _, m := range makeShell.FindAllStringSubmatch(code, maxBraces) {
+					w.nested(exactly(m[1]), in)
+				}
+				w.unknown("make is given code that is not shell")
+			}
+		}
+		if code, ok := a.option("-f", "--file", "--makefile"); ok && (isStdin(code.text) || code.is("-")) {
+			w.unknown("make runs what comes over its input")
+		}
+	case "gdb", "lldb":
+		for i, x := range a.all {
+			if (x.is("-ex") || x.is("-o") || x.is("--eval-command")) && i+1 < len(a.all) {
+				code := a.all[i+1].text
+				if rest, ok := strings.CutPrefix(code, "!"); ok {
+					w.nested(exactly(rest), in)
+				} else if rest, ok := strings.CutPrefix(code, "shell "); ok {
+					w.nested(exactly(rest), in)
+				} else if rest, ok := strings.CutPrefix(code, "python "); ok {
+					w.foreign("python", exactly(rest), in)
+				}
+			}
+		}
+		w.unknown(name + " runs a program that is not looked into")
+	case "npx", "npm", "yarn", "pnpm", "bunx":
+		if code, ok := a.option("-c", "--call"); ok && name != "yarn" {
+			w.nested(code, in)
+		}
+		if i := a.index("exec"); i >= 0 && i+1 < len(a.all) {
+			w.suspects(a.all[i+1:], in)
+		}
+	case "uv", "poetry", "pipenv", "rye", "pdm", "hatch", "conda", "mamba", "mise", "asdf", "direnv", "bundle", "dotenv", "op", "doppler", "aws-vault", "nix", "rbenv", "pyenv", "devbox", "rtx", "infisical", "chamber":
+		if i := slices.IndexFunc(a.all, func(v value) bool { return v.is("run") || v.is("exec") || v.is("--") || v.is("-c") }); i >= 0 && i+1 < len(a.all) {
+			w.suspects(a.all[i+1:], in)
+		}
+	case "nix-shell":
+		if code, ok := a.option("--run", "--command"); ok {
+			w.nested(code, in)
+		}
+	case "expect":
+		w.unknown("expect is given code that is not shell")
+		for _, x := range a.all {
+			for _, m := range expectRuns.FindAllStringSubmatch(x.text, maxBraces) {
+				w.nested(exactly(m[1]), in)
+			}
+		}
+	case "start-stop-daemon":
+		if exec, ok := a.option("--exec", "-x", "--startas", "-a"); ok {
+			rest := []value{exec}
+			if i := a.index("--"); i >= 0 {
+				rest = append(rest, a.all[i+1:]...)
+			}
+			w.run(rest, in)
+		}
+	case "cmd", "cmd.exe", "powershell", "pwsh":
+		if code, ok := a.option("-c", "/c", "-command", "-Command", "/C", "-EncodedCommand", "-enc", "-e"); ok {
+			w.unknown(name + " is given code that is not shell")
+			w.powershell(code)
+		} else {
+			w.unknown(name + " runs a program that is not looked into")
+		}
+	case "osascript":
+		w.unknown("osascript is given code that is not shell")
+		for _, x := range a.all {
+			if _, code, ok := strings.Cut(x.text, "do shell script "); ok {
+				if texts, _ := literals(code); len(texts) > 0 {
+					w.nested(exactly(texts[0]), in)
+				}
+			}
+		}
+	case "sqlite3", "mysql", "mariadb", "psql":
+		for _, x := range a.all {
+			for _, m := range clientShell.FindAllStringSubmatch(x.text, maxBraces) {
+				w.nested(exactly(m[1]), in)
+			}
+		}
+	case "crontab":
+		if p.in != nil && len(a.all) == 0 || a.index("-") >= 0 {
+			if p.in != nil && p.in.known() {
+				for line := range strings.SplitSeq(p.in.text, "\n") {
+					if f := strings.Fields(line); len(f) > 5 && !strings.HasPrefix(line, "#") {
+						w.nested(exactly(strings.Join(f[5:], " ")), in)
+					}
+				}
+			}
+		}
+	case "ld-linux-x86-64.so.2":
+		w.suspects(a.all, in)
+	case "php", "irb", "tclsh", "wish", "R", "Rscript", "julia", "ghci", "deno", "bun", "groovy", "scala", "jshell", "jrunscript", "octave", "guile", "racket", "lua", "luajit", "gcc", "erl", "elixir", "swift":
+		if _, ok := interpreterOf(name); !ok && name != "gcc" {
+			code, ok := a.option("-e", "-c", "eval", "-r", "--eval", "-eval")
+			switch {
+			case ok:
+				w.foreign(name, code, in)
+			case p.in != nil && len(a.operands()) == 0:
+				w.foreign(name, *p.in, in)
+			}
+		}
+		if name == "gcc" {
+			if code, ok := a.option("-wrapper"); ok {
+				w.nested(exactly(strings.ReplaceAll(code.text, ",", " ")), in)
+			}
+		}
+	default:
+		if runners[name] && name != "capsh" || strings.HasPrefix(name, "ld-linux") || strings.HasPrefix(name, "ld-musl") || name == "capsh" {
+			w.unknown(name + " runs a command that is not looked into, or changes what a name means")
+			w.suspects(a.all, in)
+		}
+	}
+	w.runsFile(name, args, p)
+}
+
+var (
+	makeShell   = regexp.MustCompile(`\$\(shell ([^)]*)\)`)
+	expectRuns  = regexp.MustCompile(`(?:spawn|system|exec)\s+([^;\n]*)`)
+	clientShell = regexp.MustCompile(`(?:^|\n|;)\s*(?:\.(?:shell|system)\s+|\\!\s*)([^\n]*)`)
+)
+
+// runsFile follows a program that an operand names, which the text itself fetched or wrote.
+func (w *follower) runsFile(name string, args []value, p place) {
+	switch name {
+	case "deno", "bun", "go", "cargo", "Rscript", "julia", "lua", "tclsh", "make", "java", "dpkg", "rpm", "installer", "msiexec", "pip", "pip3", "npm", "apt", "apt-get", "dnf", "yum", "docker", "kubectl", "insmod", "psql":
+		for _, a := range args[1:] {
+			file := a.text
+			if rest, ok := strings.CutPrefix(file, "-f"); ok && rest != "" {
+				file = rest
+			}
+			if v, ok := w.content(file); ok && v.taint&fetched != 0 && name != "kubectl" && name != "psql" && name != "docker" {
+				w.out.FetchToInterpreter = true
+			}
+		}
+	}
+}
+
+// arguments are the words behind a command's name.
+type arguments struct{ all []value }
+
+// option is the value of the first option of the names that is there: behind it, behind
+// its =, or attached to one of one letter.
+func (a arguments) option(names ...string) (value, bool) {
+	for i, x := range a.all {
+		for _, n := range names {
+			switch {
+			case x.text == n:
+				if i+1 < len(a.all) {
+					return a.all[i+1], true
+				}
+			case strings.HasPrefix(n, "--") && strings.HasPrefix(x.text, n+"="):
+				return value{x.text[len(n)+1:], x.taint}, true
+			case len(n) == 2 && n[0] == '-' && n[1] != '-' && len(x.text) > 2 && strings.HasPrefix(x.text, n):
+				return value{x.text[2:], x.taint}, true
+			}
+		}
+	}
+	return value{}, false
+}
+
+func (a arguments) index(word string) int {
+	return slices.IndexFunc(a.all, func(v value) bool { return v.text == word })
+}
+
+// has reports whether an option is there, as a letter among others or by its long name,
+// which GNU lets one cut short.
+func (a arguments) has(letters string, long ...string) bool {
+	for _, x := range a.all {
+		t := x.text
+		if t == "--" {
+			break
+		}
+		if len(t) < 2 || t[0] != '-' {
+			continue
+		}
+		if t[1] != '-' {
+			if strings.ContainsAny(t[1:], letters) {
+				return true
+			}
+			continue
+		}
+		t, _, _ = strings.Cut(t, "=")
+		for _, l := range long {
+			if t == l || len(t) > 3 && strings.HasPrefix(l, t) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// operands are the words that are no options. with are the options that have a value in
+// the next word.
+func (a arguments) operands(with ...string) (out []value) {
+	for i := 0; i < len(a.all); i++ {
+		t := a.all[i].text
+		switch {
+		case t == "--":
+			return append(out, a.all[i+1:]...)
+		case len(t) > 1 && t[0] == '-':
+			if slices.Contains(with, t) {
+				i++
+			}
+		default:
+			out = append(out, a.all[i])
+		}
+	}
+	return out
+}
+
+// from is all from the first operand on, options behind it too.
+func (a arguments) from(with ...string) []value {
+	for i := 0; i < len(a.all); i++ {
+		t := a.all[i].text
+		switch {
+		case t == "--":
+			return a.all[i+1:]
+		case len(t) > 1 && t[0] == '-':
+			if slices.Contains(with, t) {
+				i++
+			}
+		default:
+			return a.all[i:]
+		}
+	}
+	return nil
+}
+
+// texts are the words as they are.
+func texts(all []value) []string {
+	out := make([]string, len(all))
+	for i, v := range all {
+		out[i] = v.text
+	}
+	return out
+}
+
+// changes is cd.
+func (w *follower) changes(a arguments) {
+	ops := a.operands()
+	switch {
+	case len(ops) == 0:
+		if a.index("-") >= 0 {
+			w.dirs = []string{some}
+			return
+		}
+		w.dirs = []string{home}
+	case ops[0].text == "-":
+		w.dirs = []string{some}
+	default:
+		dirs := make([]string, len(w.dirs))
+		for i, d := range w.dirs {
+			dirs[i] = join(d, ops[0].text)
+		}
+		if strings.HasPrefix(ops[0].text, anything) { // cd "$x" stays where it is when x is empty
+			dirs = union(dirs, w.dirs)
+		}
+		w.dirs = union(dirs[:1], dirs)
+	}
+}
+
+// readsVariables is read: what it sets is known when its input is.
+func (w *follower) readsVariables(name string, a arguments, p place) {
+	v := value{anything, printed}
+	if p.in != nil {
+		v = *p.in
+		v.taint |= printed
+		if name == "read" {
+			v.text, _, _ = strings.Cut(v.text, "\n")
+		}
+	}
+	names := a.operands("-p", "-t", "-n", "-N", "-d", "-u", "-i", "-a")
+	if array, ok := a.option("-a"); ok {
+		names = []value{array}
+	}
+	for i, x := range names {
+		if !isName(x.text) {
+			w.unknown("the name of a variable is known only when it runs")
+			continue
+		}
+		w.decisive(x.text)
+		field := v
+		if len(names) > 1 && !strings.Contains(v.text, anything) {
+			fields := strings.Fields(v.text)
+			switch {
+			case i >= len(fields):
+				field.text = ""
+			case i == len(names)-1:
+				field.text = strings.Join(fields[i:], " ")
+			default:
+				field.text = fields[i]
+			}
+		}
+		w.set(x.text, [][]value{{field}}, p.maybe)
+	}
+	if len(names) == 0 && name == "read" {
+		w.set("REPLY", [][]value{{v}}, p.maybe)
+	}
+}
+
+// parallel runs its command for each word behind :::, or line of its input.
+func (w *follower) parallel(a arguments, in, p place) {
+	cmd := a.from("-j", "--jobs", "-n", "-a", "--arg-file", "--joblog", "--delay", "--timeout", "-S", "--sshlogin", "--colsep", "-C", "-N", "-L", "-I")
+	var items []value
+	for i, x := range cmd {
+		if strings.HasPrefix(x.text, ":::") {
+			for _, y := range cmd[i+1:] {
+				if !strings.HasPrefix(y.text, ":::") {
+					items = append(items, y)
+				}
+			}
+			cmd = cmd[:i]
+			break
+		}
+	}
+	if items == nil && p.in != nil {
+		items = w.fed(nil, "", p.in, false, true)
+	}
+	if len(cmd) == 0 {
+		for _, x := range items {
+			w.nested(x, in)
+		}
+		if len(items) == 0 {
+			w.unknown("parallel runs what comes over its input")
+		}
+		return
+	}
+	if len(items) == 0 {
+		items = []value{{text: anything}}
+	}
+	code := joined(cmd)
+	for i, x := range items {
+		if i == maxLoop {
+			break
+		}
+		if strings.Contains(code.text, "{}") {
+			w.nested(value{strings.ReplaceAll(code.text, "{}", x.text), code.taint}, in)
+			continue
+		}
+		w.nested(value{code.text + " " + x.text, code.taint}, in)
+	}
+}
+
+// remote is ssh: the words behind the host are joined, and a shell there runs them.
+func (w *follower) remote(name string, a arguments, in place) {
+	w.sshOptions(a, in)
+	rest := a.from("-b", "-B", "-c", "-D", "-E", "-e", "-F", "-I", "-i", "-J", "-L", "-l", "-m", "-O", "-o", "-p", "-Q", "-R", "-S", "-W", "-w", "-M")
+	if name == "sshpass" {
+		if i := a.index("ssh"); i >= 0 {
+			w.run(a.all[i:], in)
+		}
+		return
+	}
+	if len(rest) == 0 {
+		return
+	}
+	w.host(rest[0])
+	if len(rest) == 1 {
+		return
+	}
+	dirs := w.dirs
+	w.dirs = []string{home}
+	rest = rest[1:]
+	if rest[0].is("--") {
+		rest = rest[1:]
+	}
+	w.nested(joined(rest), in)
+	w.dirs = dirs
+}
+
+func (w *follower) sshOptions(a arguments, in place) {
+	for i, x := range a.all {
+		o := x.text
+		if o == "-o" && i+1 < len(a.all) {
+			o = a.all[i+1].text
+		} else {
+			o = strings.TrimPrefix(o, "-o")
+		}
+		key, code, ok := strings.Cut(o, "=")
+		if !ok {
+			key, code, ok = strings.Cut(o, " ")
+		}
+		if ok && (strings.EqualFold(key, "ProxyCommand") || strings.EqualFold(key, "LocalCommand") || strings.EqualFold(key, "KnownHostsCommand")) && !strings.EqualFold(code, "none") {
+			w.nested(exactly(code), in)
+		}
+	}
+}
+
+// container is docker exec and run, kubectl exec and their like.
+func (w *follower) container(name string, a arguments, in place) {
+	i := slices.IndexFunc(a.all, func(v value) bool {
+		return v.is("exec") || v.is("run") || v.is("shell") || v.is("debug") || v.is("ssh")
+	})
+	if i < 0 || i > 4 {
+		return
+	}
+	rest := a.all[i+1:]
+	dirs := w.dirs
+	w.dirs = []string{some}
+	defer func() { w.dirs = dirs }()
+	if code, ok := (arguments{rest}).option("--command"); ok && (name == "gcloud" || name == "az") {
+		w.nested(code, in)
+		return
+	}
+	if code, ok := (arguments{rest}).option("-c"); ok && name == "vagrant" {
+		w.nested(code, in)
+		return
+	}
+	if j := slices.IndexFunc(rest, func(v value) bool { return v.is("--") }); j >= 0 {
+		if j+1 < len(rest) {
+			w.run(rest[j+1:], in)
+		}
+		return
+	}
+	ops := arguments{rest}.from("-u", "--user", "-e", "--env", "-w", "--workdir", "--env-file", "-v", "--volume", "-p", "--publish", "--name", "--network", "--net", "-m", "--memory",
+		"--cpus", "--entrypoint", "-h", "--hostname", "-l", "--label", "--mount", "--add-host", "--cap-add", "--security-opt", "--device", "--platform", "--gpus", "--restart", "--dns", "-n", "--namespace", "--pid", "--ipc", "--userns", "--shm-size", "--ulimit", "--log-driver", "--health-cmd", "--expose", "--link", "--ip", "--tmpfs", "--volumes-from", "--cidfile", "--index", "-c", "--container", "--context", "--kubeconfig", "-f")
+	if entry, ok := (arguments{rest}).option("--entrypoint"); ok && len(ops) > 0 {
+		w.run(append([]value{entry}, ops[1:]...), in)
+		return
+	}
+	if len(ops) > 1 {
+		w.run(ops[1:], in)
+	}
+}
+
+func (w *follower) tmux(a arguments, in place) {
+	for i, x := range a.all {
+		rest := arguments{a.all[i+1:]}
+		switch x.text {
+		case "new-session", "new", "new-window", "neww", "split-window", "splitw", "respawn-pane", "respawn-window", "run-shell", "run", "if-shell", "display-popup", "popup", "pipe-pane":
+			if ops := rest.operands("-s", "-n", "-t", "-c", "-x", "-y", "-e", "-F", "-l", "-d"); len(ops) > 0 {
+				w.nested(joined(ops), in)
+			}
+			return
+		case "send-keys", "send":
+			var b strings.Builder
+			for _, k := range rest.operands("-t", "-N") {
+				switch k.text {
+				case "Enter", "C-m", "KPEnter":
+					b.WriteByte('\n')
+				case "Space":
+					b.WriteByte(' ')
+				default:
+					b.WriteString(k.text)
+				}
+			}
+			w.nested(exactly(b.String()), in)
+			return
+		}
+	}
+}
+
+// search is find: what stands between -exec and ; or + runs for each file it finds.
+func (w *follower) search(name string, a arguments, in place) {
+	if name == "fd" || name == "fdfind" {
+		for i, x := range a.all {
+			if x.is("-x") || x.is("-X") || x.is("--exec") || x.is("--exec-batch") {
+				w.run(replaced(a.all[i+1:], "{}", value{text: some}), in)
+				return
+			}
+		}
+		return
+	}
+	var roots []value
+	i := 0
+	for ; i < len(a.all); i++ {
+		t := a.all[i].text
+		if t == "-H" || t == "-L" || t == "-P" || strings.HasPrefix(t, "-O") {
+			continue
+		}
+		if strings.HasPrefix(t, "-") || t == "(" || t == "!" {
+			break
+		}
+		roots = append(roots, a.all[i])
+	}
+	if len(roots) == 0 {
+		roots = []value{exactly(".")}
+	}
+	if len(roots) > 8 {
+		roots = roots[:8]
+	}
+	filtered := false
+	for ; i < len(a.all); i++ {
+		switch x := a.all[i]; x.text {
+		case anything:
+			w.unknown("the conditions of find are known only when it runs")
+		case "-name", "-iname", "-path", "-ipath", "-wholename", "-regex", "-iregex", "-mtime", "-mmin", "-atime", "-amin", "-ctime", "-cmin", "-newer", "-size", "-user", "-empty", "-perm", "-links", "-inum", "-samefile":
+			if x.text == "-empty" {
+				filtered = true
+			} else if i+1 < len(a.all) {
+				i++
+				filtered = filtered || strings.Trim(a.all[i].word(), "*") != "" && !a.all[i].is("*")
+			}
+		case "-delete":
+			for _, root := range roots {
+				w.deletes(root, filtered, append([]value{exactly(name)}, a.all...))
+			}
+		case "-fprint", "-fprintf", "-fls", "-fprint0":
+			if i+1 < len(a.all) {
+				w.writes(a.all[i+1], a.all)
+			}
+		case "-exec", "-execdir", "-ok", "-okdir":
+			from := i + 1
+			for i = from; i < len(a.all) && !a.all[i].is(";") && !(a.all[i].is("+") && a.all[i-1].is("{}")); i++ {
+			}
+			if from == i {
+				w.unknown("find runs no command that can be told")
+				return
+			}
+			for _, root := range roots {
+				found := value{root.text + "/" + some, root.taint}
+				if !filtered {
+					found = root
+				}
+				w.run(replaced(a.all[from:i], "{}", found), in)
+			}
+		}
+	}
+}
+
+func replaced(args []value, what string, by value) []value {
+	out := slices.Clone(args)
+	for i, a := range out {
+		if strings.Contains(a.text, what) {
+			out[i] = value{strings.ReplaceAll(a.text, what, by.text), a.taint | by.taint}
+		}
+	}
+	return out
+}
+
+var (
+	awkRuns = regexp.MustCompile(`system\s*\(\s*"((?:[^"\\]|\\.)*)"|"((?:[^"\\]|\\.)*)"\s*\|\s*&?\s*getline|\|&?\s*"((?:[^"\\]|\\.)*)"`)
+	awkFile = regexp.MustCompile(`>>?\s*"((?:[^"\\]|\\.)*)"`)
+	awkAny  = regexp.MustCompile(`system\s*\(|\|\s*&?\s*getline|\|&?\s*[A-Za-z_$(]`)
+)
+
+func (w *follower) awk(a arguments, in place) {
+	if _, ok := a.option("-f", "--file"); ok {
+		return
+	}
+	if code, ok := a.option("-e", "--source"); ok {
+		w.awkProgram(code, in)
+		return
+	}
+	if ops := a.operands("-F", "-v", "-o", "-i", "--assign", "--field-separator"); len(ops) > 0 {
+		w.awkProgram(ops[0], in)
+	}
+}
+
+func (w *follower) awkProgram(code value, in place) {
+	if !code.known() && code.text == anything {
+		w.unknown("awk is given code that is known only when it runs")
+		return
+	}
+	src := cut(code.text, maxText)
+	runs := awkRuns.FindAllStringSubmatch(src, maxBraces)
+	for _, m := range runs {
+		w.nested(exactly(strings.ReplaceAll(m[1]+m[2]+m[3], `\"`, `"`)), in)
+	}
+	if len(awkAny.FindAllString(src, maxBraces)) > 0 && !strings.Contains(src, "||") || strings.Contains(src, "system") {
+		if len(runs) < len(awkAny.FindAllString(src, maxBraces)) || strings.Contains(src, "@") {
+			w.unknown("awk runs what is known only then")
+		}
+	}
+	for _, m := range awkFile.FindAllStringSubmatch(src, maxBraces) {
+		w.writes(exactly(m[1]), []value{exactly("awk"), exactly(m[0])})
+	}
+}
+
+var (
+	sedRuns  = regexp.MustCompile(`(?:^|[;{}\n]|[0-9$/])\s*e\s+([^\n]+)`)
+	sedEval  = regexp.MustCompile(`(?:^|[;{}\n\s/])s(.).*[/|,#:!@][gpiImM0-9]*e[gpiImM0-9]*\s*(?:$|[;}\n])`)
+	sedFiles = regexp.MustCompile(`(?:^|[;{}\n]|[0-9$/])\s*[wW]\s+(\S+)|/w\s+(\S+)`)
+)
+
+func (w *follower) sed(a arguments, in place) {
+	codes := []value{}
+	for i, x := range a.all {
+		if (x.is("-e") || x.is("--expression") || x.is("-ne")) && i+1 < len(a.all) {
+			codes = append(codes, a.all[i+1])
+		}
+		if rest, ok := strings.CutPrefix(x.text, "--expression="); ok {
+			codes = append(codes, exactly(rest))
+		}
+	}
+	if ops := a.operands(); len(codes) == 0 && len(ops) > 0 {
+		codes = ops[:1]
+	}
+	for _, c := range codes {
+		if c.text == anything {
+			w.unknown("sed is given code that is known only when it runs")
+			continue
+		}
+		src := cut(c.text, maxText)
+		for _, m := range sedRuns.FindAllStringSubmatch(src, maxBraces) {
+			w.nested(exactly(m[1]), in)
+		}
+		if sedEval.MatchString(src) {
+			w.unknown("sed runs what it reads")
+			for _, m := range sedRepl.FindAllStringSubmatch(src, maxBraces) {
+				w.suspectCode(exactly(m[1]), in)
+			}
+		}
+		for _, m := range sedFiles.FindAllStringSubmatch(src, maxBraces) {
+			w.writes(exactly(m[1]+m[2]), []value{exactly("sed"), c})
+		}
+	}
+}
+
+var sedRepl = regexp.MustCompile(`s/[^/]*/([^/]*)/`)
+
+// editor is vim and the like: -c and + are commands, of which ! runs a shell's.
+func (w *follower) editor(name string, a arguments, in, p place) {
+	var codes []string
+	for i, x := range a.all {
+		switch {
+		case (x.is("-c") || x.is("--cmd") || x.is("--eval") || x.is("-eval")) && i+1 < len(a.all):
+			codes = append(codes, a.all[i+1].text)
+		case strings.HasPrefix(x.text, "+"):
+			codes = append(codes, x.text[1:])
+		case strings.HasPrefix(x.text, "-c") && len(x.text) > 2:
+			codes = append(codes, x.text[2:])
+		}
+	}
+	if p.in != nil && (name == "ex" || name == "ed" || a.index("-s") >= 0 || a.index("-es") >= 0) {
+		if p.in.open() {
+			w.unknown(name + " runs what comes over its input")
+		}
+		codes = append(codes, strings.Split(p.in.text, "\n")...)
+	}
+	for i, code := range codes {
+		if i > maxLoop {
+			break
+		}
+		code = strings.TrimLeft(code, ": %.,$0123456789")
+		for _, prefix := range []string{"silent! ", "silent ", "sil! "} {
+			code = strings.TrimPrefix(code, prefix)
+		}
+		switch {
+		case strings.HasPrefix(code, "!"):
+			w.nested(exactly(code[1:]), in)
+		case strings.HasPrefix(code, "r!") || strings.HasPrefix(code, "r !") || strings.HasPrefix(code, "w !") || strings.HasPrefix(code, "w!") && strings.Contains(code, "!"):
+			_, cmd, _ := strings.Cut(code, "!")
+			w.nested(exactly(cmd), in)
+		case vimRuns.MatchString(code):
+			w.unknown(name + " is given code that is not shell")
+			w.foreign(name, exactly(code), in)
+		case strings.HasPrefix(code, "te ") || strings.HasPrefix(code, "term"):
+			_, cmd, _ := strings.Cut(code, " ")
+			w.nested(exactly(cmd), in)
+		}
+	}
+}
+
+var vimRuns = regexp.MustCompile(`^(?:py|python|py3|python3|lua|perl|ruby|tcl|call|let|source|so|\(|exec)\b|system\(|shell-command|^\(`)
+
+func (w *follower) powershell(code value) {
+	text := strings.ToLower(code.text)
+	for _, bad := range []string{"remove-item", "format-volume", "clear-disk", "rd /s", "rmdir /s", "del /s", "del /f", "format c:", "stop-computer", "restart-computer"} {
+		if strings.Contains(text, bad) {
+			w.destroys("files", []value{code})
+			return
+		}
+	}
+	if strings.Contains(text, "iex") && strings.Contains(text, "download") || strings.Contains(text, "invoke-expression") && strings.Contains(text, "http") {
+		w.out.FetchToInterpreter = true
+	}
+}
+
+// environment follows a variable that a program takes a command from.
+func (w *follower) environment(name string, v value, p place) {
+	switch name {
+	case "GIT_SSH_COMMAND", "GIT_SSH", "GIT_PAGER", "PAGER", "MANPAGER", "EDITOR", "VISUAL", "GIT_EDITOR", "GIT_SEQUENCE_EDITOR", "GIT_EXTERNAL_DIFF", "GIT_PROXY_COMMAND", "GIT_ASKPASS",
+		"SSH_ASKPASS", "SUDO_ASKPASS", "LESSOPEN", "LESSCLOSE", "BROWSER", "TAR_OPTIONS", "RSYNC_RSH", "FZF_DEFAULT_COMMAND", "PROMPT_COMMAND", "BASH_ENV", "ENV", "PYTHONSTARTUP", "RUSTC_WRAPPER", "NODE_OPTIONS", "PERL5OPT", "RUBYOPT":
+		p.in = nil
+		if name == "BASH_ENV" || name == "ENV" || name == "PYTHONSTARTUP" || strings.HasSuffix(name, "OPT") || strings.HasSuffix(name, "OPTIONS") {
+			w.unknown("the variable " + name + " makes a program run code")
+			return
+		}
+		if v.text != "" && v.text != "true" && v.text != ":" {
+			w.nested(v, p.wrapped(name))
+		}
+	}
+}
