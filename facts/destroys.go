@@ -26,6 +26,9 @@ func (w *follower) judge(name string, args []value, p place) {
 		w.destroys("files", args)
 	case "truncate":
 		for _, x := range a.operands("-s", "-r", "--size", "--reference") {
+			if strings.Contains(x.text, star) {
+				w.destroys("files", args)
+			}
 			w.overwrites(x, args)
 		}
 	case "mv", "gmv":
@@ -321,6 +324,7 @@ var homeDirs = set(`Documents Desktop Downloads Pictures Music Movies Videos Lib
 
 // deletes judges a recursive deletion.
 func (w *follower) deletes(x value, filtered bool, args []value) {
+	w.mustBeKnown(x, args)
 	if w.device(x) {
 		w.destroys("disk", args)
 		return
@@ -335,9 +339,20 @@ func (w *follower) deletes(x value, filtered bool, args []value) {
 	}
 }
 
+// mustBeKnown notes a deletion of which nothing is known.
+func (w *follower) mustBeKnown(x value, args []value) {
+	if strings.Trim(x.text, anything+some) == "" && x.text != "" {
+		w.unknown("what " + args[0].shown() + " deletes is known only when it runs")
+	}
+}
+
 // deletesFile judges the deletion of a file, or of what a pattern matches.
 func (w *follower) deletesFile(x value, args []value) {
+	w.mustBeKnown(x, args)
 	base := path.Base(x.text)
+	if x.taint&printed != 0 && w.vital(x, false) { // find's root stands for every file below it
+		w.destroys("files", args)
+	}
 	if base == star || base == star+"."+star || base == "."+star {
 		w.deletes(x, false, args)
 		return

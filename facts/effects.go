@@ -275,6 +275,9 @@ func (w *follower) emit(words []value, p place) {
 		}
 	}
 	c.Literal = !c.Dynamic && !c.Pattern
+	if p.zsh && !c.Literal {
+		w.unknown("zsh runs code in its globs and expansions")
+	}
 	w.out.Privileged = w.out.Privileged || p.privileged
 	w.out.Commands = append(w.out.Commands, c)
 }

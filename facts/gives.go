@@ -41,7 +41,7 @@ func (w *follower) gives(name string, args []value, p place) {
 	case "flock":
 		if code, ok := a.option("-c", "--command"); ok {
 			w.nested(code, in)
-		} else if ops := a.operands("-w", "-E", "--timeout", "--wait", "--conflict-exit-code"); len(ops) > 1 {
+		} else if ops := a.from("-w", "-E", "--timeout", "--wait", "--conflict-exit-code"); len(ops) > 1 {
 			w.run(ops[1:], in)
 		}
 	case "parallel", "rush", "xe", "xapply":
@@ -53,7 +53,7 @@ func (w *follower) gives(name string, args []value, p place) {
 	case "screen":
 		if i := slices.IndexFunc(a.all, func(v value) bool { return v.is("stuff") }); i >= 0 && i+1 < len(a.all) {
 			w.nested(exactly(strings.ReplaceAll(a.all[i+1].text, "^M", "\n")), in)
-		} else if ops := a.operands("-S", "-t", "-p", "-X", "-c", "-L", "-e", "-h", "-T", "-Logfile"); len(ops) > 0 {
+		} else if ops := a.from("-S", "-t", "-p", "-X", "-c", "-L", "-e", "-h", "-T", "-Logfile"); len(ops) > 0 {
 			w.run(ops, in)
 		}
 	case "tmux":
@@ -239,12 +239,23 @@ func (w *follower) gives(name string, args []value, p place) {
 		if code, ok := a.option("-c", "--call"); ok && name != "yarn" {
 			w.nested(code, in)
 		}
-		if i := a.index("exec"); i >= 0 && i+1 < len(a.all) {
-			w.suspects(a.all[i+1:], in)
+		rest := a
+		if name != "npx" && name != "bunx" {
+			i := slices.IndexFunc(a.all, func(v value) bool { return v.is("exec") || v.is("dlx") || v.is("x") })
+			rest.all = a.all[i+1:]
+			if i < 0 {
+				rest.all = nil
+			}
+		}
+		if cmd := rest.from("-p", "--package", "-c", "--call", "-w", "--workspace"); len(cmd) > 0 {
+			w.run(cmd, in)
 		}
 	case "uv", "poetry", "pipenv", "rye", "pdm", "hatch", "conda", "mamba", "mise", "asdf", "direnv", "bundle", "dotenv", "op", "doppler", "aws-vault", "nix", "rbenv", "pyenv", "devbox", "rtx", "infisical", "chamber":
 		if i := slices.IndexFunc(a.all, func(v value) bool { return v.is("run") || v.is("exec") || v.is("--") || v.is("-c") }); i >= 0 && i+1 < len(a.all) {
-			w.suspects(a.all[i+1:], in)
+			if cmd := (arguments{a.all[i+1:]}).from("--with", "-p", "--python", "-e", "-n", "-C", "--env-file", "-f", "--extra", "--group", "--env", "--package"); len(cmd) > 0 {
+				w.run(cmd, in)
+				w.suspects(cmd[1:], in)
+			}
 		}
 	case "nix-shell":
 		if code, ok := a.option("--run", "--command"); ok {
@@ -299,8 +310,8 @@ func (w *follower) gives(name string, args []value, p place) {
 		}
 	case "ld-linux-x86-64.so.2":
 		w.suspects(a.all, in)
-	case "php", "irb", "tclsh", "wish", "R", "Rscript", "julia", "ghci", "deno", "bun", "groovy", "scala", "jshell", "jrunscript", "octave", "guile", "racket", "lua", "luajit", "gcc", "erl", "elixir", "swift":
-		if _, ok := interpreterOf(name); !ok && name != "gcc" {
+	case "php", "irb", "tclsh", "wish", "R", "Rscript", "julia", "ghci", "deno", "bun", "groovy", "scala", "jshell", "jrunscript", "octave", "guile", "racket", "lua", "luajit", "erl", "elixir", "swift":
+		if _, ok := interpreterOf(name); !ok {
 			code, ok := a.option("-e", "-c", "eval", "-r", "--eval", "-eval")
 			switch {
 			case ok:
@@ -309,10 +320,25 @@ func (w *follower) gives(name string, args []value, p place) {
 				w.foreign(name, *p.in, in)
 			}
 		}
-		if name == "gcc" {
-			if code, ok := a.option("-wrapper"); ok {
-				w.nested(exactly(strings.ReplaceAll(code.text, ",", " ")), in)
+	case "gcc", "g++", "cc", "clang":
+		if code, ok := a.option("-wrapper"); ok {
+			var cmd []value
+			for x := range strings.SplitSeq(code.text, ",") {
+				cmd = append(cmd, value{x, code.taint})
 			}
+			w.run(cmd, in)
+		}
+	case "apt", "apt-get", "apt-cache":
+		for i, x := range a.all {
+			if x.is("-o") && i+1 < len(a.all) {
+				if key, code, ok := strings.Cut(a.all[i+1].text, "="); ok && (strings.Contains(key, "Invoke") || strings.Contains(key, "Pager") || strings.Contains(key, "DPkg")) {
+					w.nested(exactly(code), in)
+				}
+			}
+		}
+	case "nmap", "wget":
+		if _, ok := a.option("--script", "--use-askpass"); ok {
+			w.unknown(name + " runs a program that is not looked into")
 		}
 	default:
 		if runners[name] && name != "capsh" || strings.HasPrefix(name, "ld-linux") || strings.HasPrefix(name, "ld-musl") || name == "capsh" {
@@ -638,7 +664,7 @@ func (w *follower) tmux(a arguments, in place) {
 		rest := arguments{a.all[i+1:]}
 		switch x.text {
 		case "new-session", "new", "new-window", "neww", "split-window", "splitw", "respawn-pane", "respawn-window", "run-shell", "run", "if-shell", "display-popup", "popup", "pipe-pane":
-			if ops := rest.operands("-s", "-n", "-t", "-c", "-x", "-y", "-e", "-F", "-l", "-d"); len(ops) > 0 {
+			if ops := rest.operands("-s", "-n", "-t", "-c", "-x", "-y", "-e", "-F", "-l"); len(ops) > 0 {
 				w.nested(joined(ops), in)
 			}
 			return
@@ -681,6 +707,9 @@ func (w *follower) search(name string, a arguments, in place) {
 		if strings.HasPrefix(t, "-") || t == "(" || t == "!" {
 			break
 		}
+		if a.all[i].text == anything {
+			w.unknown("the conditions of find are known only when it runs")
+		}
 		roots = append(roots, a.all[i])
 	}
 	if len(roots) == 0 {
@@ -689,7 +718,7 @@ func (w *follower) search(name string, a arguments, in place) {
 	if len(roots) > 8 {
 		roots = roots[:8]
 	}
-	filtered := false
+	filtered, named := false, some
 	for ; i < len(a.all); i++ {
 		switch x := a.all[i]; x.text {
 		case anything:
@@ -699,7 +728,10 @@ func (w *follower) search(name string, a arguments, in place) {
 				filtered = true
 			} else if i+1 < len(a.all) {
 				i++
-				filtered = filtered || strings.Trim(a.all[i].word(), "*") != "" && !a.all[i].is("*")
+				filtered = filtered || strings.Trim(a.all[i].word(), "*") != ""
+				if x.is("-name") || x.is("-iname") {
+					named = quoting.Replace(a.all[i].text)
+				}
 			}
 		case "-delete":
 			for _, root := range roots {
@@ -718,7 +750,7 @@ func (w *follower) search(name string, a arguments, in place) {
 				return
 			}
 			for _, root := range roots {
-				found := value{root.text + "/" + some, root.taint}
+				found := value{root.text + "/" + named, root.taint}
 				if !filtered {
 					found = root
 				}

@@ -79,6 +79,8 @@ func (w *follower) output(name string, args []value, p place) (value, bool) {
 		if len(rest) == 2 && rest[0].is("rev-parse") && rest[1].is("--show-toplevel") {
 			return exactly(w.cwd + "\n"), true
 		}
+	case "find":
+		return found(rest)
 	case "seq":
 		return value{text: some + "\n"}, true
 	case "true", "false", ":", "cd", "export", "set", "mkdir", "rm", "touch", "sleep", "test", "[", "chmod", "shopt", "alias", "unset", "read", "kill":
@@ -97,6 +99,30 @@ func (w *follower) output(name string, args []value, p place) (value, bool) {
 	}
 	out.taint |= in.taint
 	return out, ok
+}
+
+// found is what find prints: its roots stand for all below them, where no condition takes some out.
+func found(args []value) (v value, ok bool) {
+	tests := slices.IndexFunc(args, func(a value) bool { return strings.HasPrefix(a.text, "-") })
+	if tests < 0 {
+		tests = len(args)
+	}
+	below := ""
+	for _, a := range args[tests:] {
+		switch a.text {
+		case "-name", "-iname", "-path", "-regex", "-mtime", "-mmin", "-size", "-newer", "-empty", "-user":
+			below = "/" + some
+		case "-exec", "-delete", "-printf", "-ls", "-fprint", "-ok", "-execdir":
+			return value{}, false
+		}
+	}
+	for _, root := range args[:tests] {
+		if root.text == "" || root.text == "." && below == "" {
+			return value{}, false
+		}
+		v.text += root.text + below + "\n"
+	}
+	return v, tests > 0
 }
 
 // filters print a function of their input or of the files they are given.

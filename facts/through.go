@@ -328,13 +328,11 @@ func (w *follower) fed(args []value, replace string, in *value, null, perLine bo
 	items := []value{{text: anything}}
 	if in != nil {
 		items[0].taint = in.taint
-		if in.known() || !in.open() {
+		if !strings.Contains(in.text, anything) {
 			items = nil
 			var list []string
 			switch {
-			case null:
-				list = strings.Split(in.text, "\x00")
-			case perLine:
+			case null, perLine:
 				list = strings.Split(in.text, "\n")
 			default:
 				list = strings.Fields(in.text)
