@@ -29,7 +29,7 @@ var (
 	runs  = flag.Int("runs", 3, "runs of each figure, of which the median is taken")
 	count = flag.Int("n", 30_000, "decisions of a run with 64 callers")
 	large = flag.Int("large", 1_000_000, "entries of the large log; 0: leave growth and the large pack out")
-	only  = flag.String("only", "", "one part: in-process, http, mcp, policy, disk, verify, binaries, hook or growth")
+	only  = flag.String("only", "", "one part: in-process, http, mcp, policy, shell, disk, verify, binaries, hook or growth")
 	load  = flag.String("load", "", "be the load: the server's address")
 	asMCP = flag.Bool("mcp", false, "be an MCP server")
 	who   = flag.Int("callers", 64, "callers of the load")
@@ -87,7 +87,7 @@ func bench(ctx context.Context, dir string) error {
 	for _, p := range []struct {
 		name string
 		run  func(context.Context, string) error
-	}{{"in-process", inProcess}, {"http", overHTTP}, {"mcp", overMCP}, {"policy", policies}, {"disk", disk}, {"verify", packs}, {"binaries", binaries}, {"hook", hooks}, {"growth", growth}} {
+	}{{"in-process", inProcess}, {"http", overHTTP}, {"mcp", overMCP}, {"policy", policies}, {"shell", shell}, {"disk", disk}, {"verify", packs}, {"binaries", binaries}, {"hook", hooks}, {"growth", growth}} {
 		if *only == "" || *only == p.name {
 			if err := p.run(ctx, dir); err != nil {
 				return err

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/helm-ai-kernel/helm-ai-kernel/facts"
+	"github.com/helm-ai-kernel/helm-ai-kernel/facts/factstest"
 	"github.com/helm-ai-kernel/helm-ai-kernel/kernel"
 	"github.com/helm-ai-kernel/helm-ai-kernel/pack"
 	"github.com/helm-ai-kernel/helm-ai-kernel/policy"
@@ -52,6 +54,47 @@ func policies(context.Context, string) error {
 		return err
 	}
 	row("policy evaluation, 1,000 rules", fmt.Sprintf("%.1f us", got), "<= 25 us, aim 10", got <= 25)
+	return nil
+}
+
+// shell measures what a policy is told of a shell command: its commands as they are written, and
+// what running it would do.
+func shell(context.Context, string) error {
+	read := func(command string) {
+		facts.ParseShell(command)
+		facts.ShellEffects(command, "/srv/app")
+	}
+	var slowest float64
+	for _, command := range factstest.Typical {
+		got, err := median(func() (float64, error) {
+			began := time.Now()
+			for range 5_000 {
+				read(command)
+			}
+			return float64(time.Since(began).Nanoseconds()) / 5_000 / 1000, nil
+		})
+		if err != nil {
+			return err
+		}
+		slowest = max(slowest, got)
+	}
+	row("shell facts, the slowest of 5 typical commands", fmt.Sprintf("%.1f us", slowest), "<= 30 us", slowest <= 30)
+	slowest = 0
+	of := ""
+	for name, command := range factstest.Hostile() {
+		got, err := median(func() (float64, error) {
+			began := time.Now()
+			read(command)
+			return float64(time.Since(began).Microseconds()) / 1000, nil
+		})
+		if err != nil {
+			return err
+		}
+		if got > slowest {
+			slowest, of = got, name
+		}
+	}
+	row("shell facts, 64 KiB made to take long, the slowest ("+of+")", fmt.Sprintf("%.1f ms", slowest), "<= 50 ms", slowest <= 50)
 	return nil
 }
 
