@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"time"
@@ -30,6 +31,7 @@ type checked struct {
 	File   string `json:"file,omitzero"`
 	State  string `json:"state"` // ok, warning or wrong
 	Says   string `json:"says"`
+	Beside string `json:"beside,omitzero"`   // what of the host must be so too, and was not seen
 	Record string `json:"recorded,omitzero"` // why what came of it is not in the log
 }
 
@@ -81,7 +83,7 @@ func (a *app) examine(ctx context.Context) error {
 				name = f.Host
 			}
 			rows = append(rows, []string{a.paint(colours[f.State], f.State), name, safeText(f.Says)})
-			for _, more := range []string{f.File, f.Record} {
+			for _, more := range []string{f.File, f.Beside, f.Record} {
 				if more != "" {
 					rows = append(rows, []string{"", "", safeText(more)})
 				}
@@ -162,13 +164,13 @@ func (a *app) examineHooks(ctx context.Context) (found []checked, embedded bool,
 	if err != nil {
 		return nil, false, err
 	}
-	bases := []string{project}
-	if user, err := os.UserHomeDir(); err == nil && user != project {
-		bases = append(bases, user)
-	}
 	for _, h := range hosts.All {
-		for _, base := range bases {
-			path := h.Path(base)
+		dirs := []string{filepath.Join(project, h.Dir)}
+		if user, err := userDir(h); err == nil && user != dirs[0] {
+			dirs = append(dirs, user)
+		}
+		for _, dir := range dirs {
+			path := filepath.Join(dir, h.File)
 			content, err := os.ReadFile(path)
 			if errors.Is(err, fs.ErrNotExist) {
 				continue
@@ -185,10 +187,13 @@ func (a *app) examineHooks(ctx context.Context) (found []checked, embedded bool,
 				continue
 			}
 			one := a.examineHook(ctx, h, hooks, project)
-			one.What, one.Host, one.File = "hook", h.Name, path
-			k := askingOf(hooks[0].Command)
+			one.What, one.Host, one.File, one.Beside = "hook", h.Name, path, h.Caveat
+			if why := notCalled(h, content, hooks, dirs); why != "" {
+				one.State, one.Says = checkWrong, fmt.Sprintf("%s does NOT call it as it must: %s", h.Title, why)
+			}
+			k, home := askingOf(hooks[0].Command)
 			embedded = embedded || k.embedded
-			if err := a.recordCheck(ctx, &k, &one); err != nil {
+			if err := a.recordCheck(ctx, &k, home, &one); err != nil {
 				one.Record = "not recorded in the log: " + err.Error()
 			}
 			found = append(found, one)
@@ -197,8 +202,35 @@ func (a *app) examineHooks(ctx context.Context) (found []checked, embedded bool,
 	return found, embedded, nil
 }
 
-// askingOf is how a hook's command line asks.
-func askingOf(command string) (k asking) {
+// notCalled is why the host does not call a hook that stands in its file, for every call and
+// before it, or "". What it keeps elsewhere, such as which hooks it trusts, is not known.
+func notCalled(h *hosts.Host, content []byte, hooks []hosts.Hook, dirs []string) string {
+	if !h.Reads(content) {
+		return "the file has comments or commas that JSON has not"
+	}
+	for _, k := range hooks {
+		if k.Event == h.Before && k.Beside != "" {
+			return fmt.Sprintf("the hook of %s has %s, and setup writes no such thing", k.Event, k.Beside)
+		}
+		for _, dir := range dirs {
+			for _, name := range h.Switches {
+				path := filepath.Join(dir, name)
+				content, err := os.ReadFile(path)
+				if err != nil {
+					continue
+				}
+				if why := h.Off(content, k.Command); why != "" {
+					return why + " in " + path
+				}
+			}
+		}
+	}
+	return ""
+}
+
+// askingOf is how a hook's command line asks, and the home that it names, or "". Its policy is
+// the hook's to make active: the doctor changes none.
+func askingOf(command string) (k asking, home string) {
 	_, args, _ := hosts.Words(command)
 	for i, arg := range args {
 		name, value, attached := strings.Cut(arg, "=")
@@ -208,8 +240,8 @@ func askingOf(command string) (k asking) {
 		switch name {
 		case "--embedded":
 			k.embedded = !attached || value == "true"
-		case "--policy":
-			k.policy = value
+		case "--home":
+			home = value
 		case "--store":
 			k.home.store = value
 		case "--high-water":
@@ -218,7 +250,7 @@ func askingOf(command string) (k asking) {
 			k.home.passphraseFile = value
 		}
 	}
-	return k
+	return k, home
 }
 
 // examineHook puts the canary through the hook before calls.
@@ -227,7 +259,7 @@ func (a *app) examineHook(ctx context.Context, h *hosts.Host, hooks []hosts.Hook
 	for _, e := range h.Events {
 		missing[e.Name] = true
 	}
-	var before *hosts.Hook
+	var before []*hosts.Hook
 	var warnings []string
 	for i := range hooks {
 		k := &hooks[i]
@@ -239,7 +271,10 @@ func (a *app) examineHook(ctx context.Context, h *hosts.Host, hooks []hosts.Hook
 			warnings = append(warnings, fmt.Sprintf("%s gives it %s, and it may take %s: then the call goes on undecided", h.Title, k.Timeout, need))
 		}
 		if k.Event == h.Before {
-			before = k
+			before = append(before, k)
+			if h == hosts.Cursor && !k.FailClosed {
+				warnings = append(warnings, "it is not failClosed: when it fails, the call goes on undecided")
+			}
 		}
 	}
 	for _, e := range h.Events {
@@ -248,16 +283,19 @@ func (a *app) examineHook(ctx context.Context, h *hosts.Host, hooks []hosts.Hook
 		}
 	}
 	version := hostVersion(ctx, h)
-	if before == nil {
+	if len(before) == 0 {
 		return checked{State: checkWrong, Says: fmt.Sprintf("%s, %s: no hook stands before calls", h.Title, version)}
 	}
-	limit := before.Timeout
-	if limit == 0 {
-		limit = time.Minute
-	}
-	blocked, why := runHook(ctx, h, before.Command, project, limit)
-	if !blocked {
-		return checked{State: checkWrong, Says: fmt.Sprintf("%s, %s: it does NOT block: %s", h.Title, version, why)}
+	var why string
+	for _, k := range before {
+		limit := k.Timeout
+		if limit == 0 {
+			limit = time.Minute
+		}
+		var blocked bool
+		if blocked, why = runHook(ctx, h, k.Command, project, limit); !blocked {
+			return checked{State: checkWrong, Says: fmt.Sprintf("%s, %s: it does NOT block: %s", h.Title, version, why)}
+		}
 	}
 	says := checked{State: checkOK, Says: fmt.Sprintf("%s, %s: a call that must not be made was blocked: %s", h.Title, version, why)}
 	if len(warnings) > 0 {
@@ -359,8 +397,12 @@ func hostVersion(ctx context.Context, h *hosts.Host) string {
 }
 
 // recordCheck writes what came of a hook into the log.
-func (a *app) recordCheck(ctx context.Context, k *asking, f *checked) (err error) {
-	c, end, err := a.reachOwn(ctx, k)
+func (a *app) recordCheck(ctx context.Context, k *asking, home string, f *checked) (err error) {
+	of := *a
+	if k.embedded && home != "" {
+		of.home = home
+	}
+	c, end, err := of.reachOwn(ctx, k)
 	if err != nil {
 		return err
 	}

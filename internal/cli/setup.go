@@ -62,7 +62,7 @@ given to the hook.`,
 }
 
 func (a *app) setUp(cmd *cobra.Command, s *setup) error {
-	base, err := s.base()
+	dir, err := s.dir()
 	if err != nil {
 		return err
 	}
@@ -72,7 +72,7 @@ func (a *app) setUp(cmd *cobra.Command, s *setup) error {
 	if s.kernel.policy != "" && !s.kernel.embedded {
 		return usagef("--policy belongs to --embedded: a server has its own")
 	}
-	path, err := resolve(s.host.Path(base))
+	path, err := resolve(filepath.Join(dir, s.host.File))
 	if err != nil {
 		return err
 	}
@@ -118,15 +118,28 @@ func (a *app) setUp(cmd *cobra.Command, s *setup) error {
 	return nil
 }
 
-// base is the folder below which the host's file is.
-func (s *setup) base() (string, error) {
+// dir is the folder that the host's file is in.
+func (s *setup) dir() (string, error) {
 	switch s.scope {
 	case "user":
-		return os.UserHomeDir()
+		return userDir(s.host)
 	case "project":
-		return os.Getwd()
+		project, err := os.Getwd()
+		return filepath.Join(project, s.host.Dir), err
 	}
 	return "", usagef("--scope is %q: it must be user or project", s.scope)
+}
+
+// userDir is the folder of the host's settings for all that the user does, where the host
+// looks for it.
+func userDir(h *hosts.Host) (string, error) {
+	for _, at := range [][2]string{{h.DirEnv, ""}, {h.HomeEnv, h.Dir}} {
+		if dir := os.Getenv(at[0]); dir != "" {
+			return filepath.Abs(filepath.Join(dir, at[1]))
+		}
+	}
+	home, err := os.UserHomeDir()
+	return filepath.Join(home, h.Dir), err
 }
 
 // resolve follows links: what is replaced is the file, and not a link to it.

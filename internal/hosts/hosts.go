@@ -6,12 +6,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
 	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/pelletier/go-toml/v2"
 	"github.com/tailscale/hujson"
 
 	"github.com/helm-ai-kernel/helm-ai-kernel/facts"
@@ -25,6 +26,10 @@ type Host struct {
 	Events      []Event // those that a hook is set up for
 	Before      string  // the one that decides
 	Caveat      string  // what must be known beside docs/agents.md
+
+	Switches []string // the files of Dir, of a home and of a project, that can keep it from calling hooks: see Off
+	DirEnv   string   // the variable that names another Dir of the user's
+	HomeEnv  string   // and the one that names another home
 
 	unit time.Duration // of timeouts
 	flat bool          // a hook is an element of its event's list, and not within one
@@ -48,14 +53,17 @@ func (e Event) timeout(asked time.Duration) time.Duration {
 // The hosts that are known.
 var (
 	ClaudeCode = &Host{Name: "claude-code", Title: "Claude Code", Program: "claude", Dir: ".claude", File: "settings.json", Before: "PreToolUse", unit: time.Second,
-		Events: []Event{{Name: "PreToolUse", Matcher: "*"}, {Name: "PostToolUse", Matcher: "*"}, {Name: "PostToolUseFailure", Matcher: "*"}, {Name: "SessionEnd"}},
-		Caveat: "an agent that may write the settings can take the hook out: let the policy ask about .claude"}
+		Events:   []Event{{Name: "PreToolUse", Matcher: "*"}, {Name: "PostToolUse", Matcher: "*"}, {Name: "PostToolUseFailure", Matcher: "*"}, {Name: "SessionEnd"}},
+		Caveat:   "an agent that may write the settings can take the hook out: let the policy ask about .claude",
+		Switches: []string{"settings.json", "settings.local.json"}, DirEnv: "CLAUDE_CONFIG_DIR"}
 	Codex = &Host{Name: "codex", Title: "Codex", Program: "codex", Dir: ".codex", File: "hooks.json", Before: "PreToolUse", unit: time.Second,
-		Events: []Event{{Name: "PreToolUse"}, {Name: "PostToolUse"}, {Name: "SessionEnd", Most: 3 * time.Second}},
-		Caveat: "Codex runs a hook only when you have trusted it: start it, and trust the hook under /hooks, now and after each change"}
+		Events:   []Event{{Name: "PreToolUse"}, {Name: "PostToolUse"}, {Name: "SessionEnd", Most: 3 * time.Second}},
+		Caveat:   "Codex runs a hook only when you have trusted it: start it, and trust the hook under /hooks, now and after each change",
+		Switches: []string{"config.toml"}, DirEnv: "CODEX_HOME"}
 	Gemini = &Host{Name: "gemini", Title: "Gemini CLI", Program: "gemini", Dir: ".gemini", File: "settings.json", Before: "BeforeTool", unit: time.Millisecond,
-		Events: []Event{{Name: "BeforeTool", Matcher: "*"}, {Name: "AfterTool", Matcher: "*"}, {Name: "SessionEnd"}},
-		Caveat: "Gemini CLI runs a project's hooks only in a folder that it trusts"}
+		Events:   []Event{{Name: "BeforeTool", Matcher: "*"}, {Name: "AfterTool", Matcher: "*"}, {Name: "SessionEnd"}},
+		Caveat:   "Gemini CLI runs a project's hooks only in a folder that it trusts",
+		Switches: []string{"settings.json"}, HomeEnv: "GEMINI_CLI_HOME"}
 	Cursor = &Host{Name: "cursor", Title: "Cursor", Program: "cursor", Dir: ".cursor", File: "hooks.json", Before: "preToolUse", unit: time.Second, flat: true,
 		Events: []Event{{Name: "preToolUse"}, {Name: "postToolUse"}, {Name: "postToolUseFailure"}, {Name: "sessionEnd"}},
 		Caveat: "versions of Cursor without preToolUse call no hook that is set up here"}
@@ -74,15 +82,13 @@ func Find(name string) *Host {
 	return nil
 }
 
-// Path is the host's file below a home or a project.
-func (h *Host) Path(base string) string { return filepath.Join(base, h.Dir, h.File) }
-
 // A Hook is a hook of ours in a host's file.
 type Hook struct {
 	Event, Matcher, Command string
 
 	Timeout    time.Duration // 0: the host's own
 	FailClosed bool          // of Cursor
+	Beside     string        // what stands beside that and can keep the host from calling it, or from waiting for it
 
 	place place
 }
@@ -180,23 +186,43 @@ func (h *Host) installed(d *document) (out []Hook) {
 	for _, m := range d.hooks.Members {
 		all, _ := entries(&m.Value) // as parse did
 		for i, e := range all {
+			group := m.Value.Value.(*hujson.Array).Elements[i].Value.(*hujson.Object)
 			if h.flat {
-				out = h.ours(out, nameOf(m), place{i, -1}, e, e)
+				out = h.ours(out, nameOf(m), place{i, -1}, e, e, beside(group, "matcher", "type", "command", "timeout", "failClosed"))
 				continue
 			}
 			for j, inner := range e.Hooks {
-				out = h.ours(out, nameOf(m), place{i, j}, e, inner)
+				one := member(group, "hooks").Value.(*hujson.Array).Elements[j].Value.(*hujson.Object)
+				out = h.ours(out, nameOf(m), place{i, j}, e, inner, slices.Concat(beside(group, "matcher", "hooks", "sequential", "description"),
+					beside(one, "type", "command", "timeout", "name", "description", "statusMessage")))
 			}
 		}
 	}
 	return out
 }
 
-func (h *Host) ours(out []Hook, event string, at place, group, e entry) []Hook {
+// beside are the members of an object that are not known to do no harm. Hosts have members
+// such as async, if and args, and every version may have others.
+func beside(o *hujson.Object, known ...string) (out []string) {
+	for _, m := range o.Members {
+		if name := nameOf(m); !slices.Contains(known, name) && strings.TrimSpace(m.Value.String()) != "false" {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+func (h *Host) ours(out []Hook, event string, at place, group, e entry, beside []string) []Hook {
 	if !h.Ours(e.Command) {
 		return out
 	}
-	k := Hook{Event: event, Command: e.Command, FailClosed: e.FailClosed, place: at}
+	if e.Type != "command" && (e.Type != "" || !h.flat) {
+		beside = append(beside, fmt.Sprintf("the type %q", e.Type))
+	}
+	if e.Timeout != nil && *e.Timeout <= 0 {
+		beside = append(beside, fmt.Sprintf("a timeout of %g", *e.Timeout))
+	}
+	k := Hook{Beside: strings.Join(beside, ", "), Event: event, Command: e.Command, FailClosed: e.FailClosed, place: at}
 	if group.Matcher != nil {
 		k.Matcher = *group.Matcher
 	}
@@ -211,6 +237,48 @@ func (h *Host) Ours(command string) bool {
 	_, args, ok := Words(command)
 	return ok && len(args) >= 2 && args[0] == "hook" && args[1] == h.Name
 }
+
+// Off says what in one of the host's Switches keeps it from calling a hook, or "". What the
+// host cannot read either is none.
+func (h *Host) Off(content []byte, command string) string {
+	if h == Codex {
+		var config struct {
+			Features map[string]any `toml:"features"`
+		}
+		_ = toml.Unmarshal(content, &config)
+		for _, name := range []string{"hooks", "codex_hooks"} {
+			if config.Features[name] == false {
+				return "features." + name + " is false"
+			}
+		}
+		return ""
+	}
+	standard, err := hujson.Standardize(append(slices.Clone(content), '\n')) // behind a comment without a line end
+	if err != nil {
+		return ""
+	}
+	settings := map[string]any{}
+	_ = jsonv2.Unmarshal(standard, &settings, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)) // as hosts do
+	switch h {
+	case ClaudeCode:
+		if settings["disableAllHooks"] == true {
+			return "disableAllHooks is true"
+		}
+	case Gemini:
+		hooks, _ := settings["hooksConfig"].(map[string]any)
+		if disabled, _ := hooks["disabled"].([]any); slices.Contains(disabled, any(command)) {
+			return "hooksConfig.disabled has it"
+		}
+		if hooks["enabled"] == false {
+			return "hooksConfig.enabled is false"
+		}
+	}
+	return ""
+}
+
+// Reads reports whether the host can read the file at all: Gemini CLI alone is known to take
+// more than JSON.
+func (h *Host) Reads(content []byte) bool { return h == Gemini || json.Valid(content) }
 
 // Words are the program and the arguments of a command line that runs this program, whatever
 // its path, and nothing else.

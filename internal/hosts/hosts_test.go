@@ -253,6 +253,76 @@ func TestComments(t *testing.T) {
 	}
 }
 
+// TestBeside: a hook that a host would not call, or not wait for, is told from ours, and set
+// anew; what does no harm stays.
+func TestBeside(t *testing.T) {
+	claude := func(hook, group string) string {
+		return `{"hooks":{"PreToolUse":[{"matcher":"*",` + group + `"hooks":[{` + hook + `"command":"helm-ai-kernel hook claude-code"}]}]}}`
+	}
+	cursor := func(hook string) string {
+		return `{"hooks":{"preToolUse":[{` + hook + `"command":"helm-ai-kernel hook cursor"}]}}`
+	}
+	for _, c := range []struct {
+		h          *Host
+		file, want string
+	}{
+		{ClaudeCode, claude(`"type":"command",`, ``), ""},
+		{ClaudeCode, claude(`"type":"command","async":false,"statusMessage":"x",`, `"description":"x",`), ""},
+		{ClaudeCode, claude(``, ``), `the type ""`},
+		{ClaudeCode, claude(`"type":"prompt",`, ``), `the type "prompt"`},
+		{ClaudeCode, claude(`"type":"command","async":true,`, ``), "async"},
+		{ClaudeCode, claude(`"type":"command","if":"Bash(git *)","once":true,`, `"enabled":0,`), "enabled, if, once"},
+		{ClaudeCode, claude(`"type":"command","timeout":0,`, ``), "a timeout of 0"},
+		{ClaudeCode, claude(`"type":"command","args":[],`, ``), "args"},
+		{Cursor, cursor(``), ""},
+		{Cursor, cursor(`"type":"command",`), ""},
+		{Cursor, cursor(`"type":"prompt",`), `the type "prompt"`},
+		{Cursor, cursor(`"enabled":null,`), "enabled"},
+	} {
+		have, err := c.h.Installed([]byte(c.file))
+		if err != nil || len(have) != 1 || have[0].Beside != c.want {
+			t.Errorf("%s: %v, %+v", c.file, err, have)
+		}
+		set, err := c.h.Set([]byte(c.file), command+c.h.Name, time.Minute)
+		if have, _ = c.h.Installed(set); err != nil || len(have) != len(c.h.Events) || have[0].Beside != "" {
+			t.Errorf("%s: %v, %+v", set, err, have)
+		}
+	}
+	// Ours, with something beside it, is not what setup writes.
+	set, _ := ClaudeCode.Set(nil, command+"claude-code", time.Minute)
+	spoilt := bytes.Replace(set, []byte(`"type"`), []byte(`"async": true, "type"`), 1)
+	if again, err := ClaudeCode.Set(spoilt, command+"claude-code", time.Minute); err != nil || bytes.Contains(again, []byte("async")) {
+		t.Errorf("%v\n%s", err, again)
+	}
+}
+
+// TestOff: where hooks are switched off, in whichever form the host reads.
+func TestOff(t *testing.T) {
+	for _, c := range []struct {
+		h             *Host
+		content, want string
+	}{
+		{ClaudeCode, `{"disableAllHooks":true}`, "disableAllHooks is true"},
+		{ClaudeCode, `{"disableAllHooks":false,"hooksConfig":1,"disableAllHooks":true}`, "disableAllHooks is true"},
+		{ClaudeCode, `{"disableAllHooks":false}`, ""},
+		{ClaudeCode, `{"hooksConfig":{"enabled":false}}`, ""},
+		{ClaudeCode, `[`, ""},
+		{Gemini, "{\"hooksConfig\":{\"enabled\":false}} // x", "hooksConfig.enabled is false"},
+		{Gemini, `{"hooksConfig":{"disabled":["a","helm-ai-kernel hook gemini"]}}`, "hooksConfig.disabled has it"},
+		{Gemini, `{"hooksConfig":{"enabled":true,"disabled":["a"]}}`, ""},
+		{Gemini, `{"hooksConfig":[]}`, ""},
+		{Codex, "[features]\nhooks = false\n", "features.hooks is false"},
+		{Codex, "features.codex_hooks = false\n", "features.codex_hooks is false"},
+		{Codex, "[features]\nhooks = true\n", ""},
+		{Codex, "", ""},
+		{Codex, "x = [", ""},
+	} {
+		if got := c.h.Off([]byte(c.content), "helm-ai-kernel hook "+c.h.Name); got != c.want {
+			t.Errorf("%s: %s is off because %q", c.h.Name, c.content, got)
+		}
+	}
+}
+
 // TestRefused: what cannot be read is not changed.
 func TestRefused(t *testing.T) {
 	for _, bad := range []string{"[", "[]", "null", "1", `"x"`, "{", `{"hooks":[]}`, `{"hooks":null}`, `{"hooks":{"PreToolUse":{}}}`, `{"hooks":{"PreToolUse":[1]}}`,
