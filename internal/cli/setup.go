@@ -200,7 +200,11 @@ func (a *app) hookCommand(cmd *cobra.Command, s *setup) (string, error) {
 	if cmd.Flags().Changed("wait") {
 		args = append(args, "--wait", s.wait.String())
 	}
-	return hosts.CommandLine(program, args...), err
+	line := hosts.CommandLine(program, args...)
+	if err == nil && !s.host.Ours(line) {
+		err = fmt.Errorf("the hook %s could not be told from others' and never be taken out: let this program be called helm-ai-kernel", line)
+	}
+	return line, err
 }
 
 // replace writes the file, or removes one in which nothing is left, unless somebody else has
