@@ -93,8 +93,14 @@ func (w *follower) judge(name string, args []value, p place) {
 		if t := strings.Join(texts(a.all), " "); strings.Contains(t, "power off") || strings.Contains(t, "power cycle") || strings.Contains(t, "power reset") {
 			w.destroys("power", args)
 		}
-	case "mysql", "mariadb", "psql", "sqlite3", "sqlite", "sqlcmd", "clickhouse-client", "clickhouse", "cockroach", "cqlsh", "duckdb", "usql", "pgcli", "mycli", "bq", "snowsql", "mongo", "mongosh", "redis-cli", "valkey-cli", "osql", "isql", "trino", "presto", "hive", "beeline", "impala-shell", "influx", "turso", "litecli":
+	case "mysql", "mariadb", "psql", "sqlite3", "sqlite", "sqlcmd", "clickhouse-client", "clickhouse", "cockroach", "cqlsh", "duckdb", "usql", "pgcli", "mycli", "bq", "snowsql", "mongo", "mongosh", "mongos", "redis-cli", "valkey-cli", "osql", "isql", "trino", "presto", "hive", "beeline", "impala-shell", "influx", "turso", "litecli":
 		w.judgeDatabase(name, a, args, p)
+	case "ansible":
+		for _, x := range a.all {
+			if strings.Contains(x.text, "state=absent") {
+				w.destroys("files", args)
+			}
+		}
 	case "dd":
 		for _, x := range a.all {
 			if file, ok := strings.CutPrefix(x.text, "of="); ok {
@@ -147,7 +153,7 @@ var words = map[string][]string{
 	"aws":    {"cloud * rm --recursive", "cloud * rb", "cloud * sync --delete", "cloud * delete-*", "cloud * terminate-*", "cloud * remove-*", "cloud * purge-*", "cloud * deregister-*", "cloud * stop-instances", "cloud * schedule-key-deletion", "cloud * disassociate-*", "cloud * revoke-*", "cloud * reset-*", "cloud * destroy-*", "cloud * detach-*"},
 	"gcloud": {"cloud * delete", "cloud * reset", "cloud * destroy", "cloud * remove-iam-policy-binding", "cloud * stop"}, "gsutil": {"cloud * rm", "cloud * rb", "cloud rsync -d"}, "az": {"cloud * delete", "cloud * purge", "cloud * delete-batch", "cloud * deallocate", "cloud * stop"}, "azcopy": {"cloud remove", "cloud rm"},
 	"terraform": {"cloud destroy", "cloud * destroy", "cloud apply -destroy", "cloud apply --destroy", "cloud state rm", "cloud workspace delete", "cloud force-unlock", "cloud taint"}, "tofu": {"cloud destroy", "cloud * destroy", "cloud apply -destroy", "cloud state rm"}, "terragrunt": {"cloud destroy", "cloud run-all destroy", "cloud destroy-all", "cloud * destroy"}, "pulumi": {"cloud destroy", "cloud stack rm", "cloud state delete", "cloud * destroy"}, "cdk": {"cloud destroy"}, "cdktf": {"cloud destroy"}, "serverless": {"cloud remove"}, "sls": {"cloud remove"}, "sam": {"cloud delete"}, "amplify": {"cloud delete"}, "eb": {"cloud terminate"}, "sst": {"cloud remove"}, "copilot": {"cloud * delete"},
-	"heroku": {"cloud apps:destroy", "cloud pg:reset", "cloud addons:destroy", "cloud apps destroy", "cloud * destroy"}, "doctl": {"cloud * delete", "cloud * rm", "cloud * d"}, "flyctl": {"cloud apps destroy", "cloud destroy", "cloud * destroy", "cloud * delete"}, "fly": {"cloud apps destroy", "cloud destroy", "cloud * destroy", "cloud * delete"}, "vercel": {"cloud rm", "cloud remove", "cloud project rm", "cloud * rm"}, "netlify": {"cloud sites:delete", "cloud * delete"}, "firebase": {"cloud *:delete", "cloud projects:delete", "cloud firestore:delete", "cloud database:remove", "cloud functions:delete", "cloud hosting:disable"}, "wrangler": {"cloud delete", "cloud * delete"}, "hcloud": {"cloud * delete", "cloud * poweroff", "cloud * rebuild"}, "linode-cli": {"cloud * delete", "cloud * rm", "cloud * rebuild"}, "railway": {"cloud down", "cloud delete"}, "render": {"cloud * delete"}, "oci": {"cloud * delete", "cloud * terminate"}, "ibmcloud": {"cloud * delete", "cloud * rm"}, "scw": {"cloud * delete", "cloud * terminate"}, "vultr-cli": {"cloud * delete"}, "exo": {"cloud * delete"}, "openstack": {"cloud * delete"}, "s3cmd": {"cloud del", "cloud rb", "cloud rm", "cloud sync --delete-removed"}, "s5cmd": {"cloud rm", "cloud rb"}, "mc": {"cloud rm", "cloud rb"}, "b2": {"cloud delete*", "cloud rm"}, "gh": {"cloud repo delete", "cloud release delete", "cloud repo archive", "cloud secret delete", "cloud * delete", "cloud api DELETE"}, "glab": {"cloud repo delete", "cloud * delete"}, "npm": {"cloud unpublish", "cloud deprecate"}, "cargo": {"cloud yank"}, "gem": {"cloud yank"}, "vault": {"cloud * delete", "cloud kv destroy", "cloud secrets disable", "cloud operator seal", "cloud delete"}, "consul": {"cluster kv delete"}, "ansible": {}, "packer": {}, "restic": {"files forget", "files prune"}, "borg": {"files delete", "files prune"},
+	"heroku": {"cloud apps:destroy", "cloud pg:reset", "cloud addons:destroy", "cloud apps destroy", "cloud * destroy"}, "doctl": {"cloud * delete", "cloud * rm", "cloud * d"}, "flyctl": {"cloud apps destroy", "cloud destroy", "cloud * destroy", "cloud * delete"}, "fly": {"cloud apps destroy", "cloud destroy", "cloud * destroy", "cloud * delete"}, "vercel": {"cloud rm", "cloud remove", "cloud project rm", "cloud * rm"}, "netlify": {"cloud sites:delete", "cloud * delete"}, "firebase": {"cloud *:delete", "cloud projects:delete", "cloud firestore:delete", "cloud database:remove", "cloud functions:delete", "cloud hosting:disable"}, "wrangler": {"cloud delete", "cloud * delete"}, "hcloud": {"cloud * delete", "cloud * poweroff", "cloud * rebuild"}, "linode-cli": {"cloud * delete", "cloud * rm", "cloud * rebuild"}, "railway": {"cloud down", "cloud delete"}, "render": {"cloud * delete"}, "oci": {"cloud * delete", "cloud * terminate"}, "ibmcloud": {"cloud * delete", "cloud * rm"}, "scw": {"cloud * delete", "cloud * terminate"}, "vultr-cli": {"cloud * delete"}, "exo": {"cloud * delete"}, "openstack": {"cloud * delete"}, "s3cmd": {"cloud del", "cloud rb", "cloud rm", "cloud sync --delete-removed"}, "s5cmd": {"cloud rm", "cloud rb"}, "mc": {"cloud rm", "cloud rb"}, "b2": {"cloud delete*", "cloud rm"}, "gh": {"cloud repo delete", "cloud release delete", "cloud repo archive", "cloud secret delete", "cloud * delete", "cloud api DELETE"}, "glab": {"cloud repo delete", "cloud * delete"}, "npm": {"cloud unpublish", "cloud deprecate"}, "cargo": {"cloud yank"}, "gem": {"cloud yank"}, "vault": {"cloud * delete", "cloud kv destroy", "cloud secrets disable", "cloud operator seal", "cloud delete", "cloud auth disable", "cloud audit disable", "cloud token revoke", "cloud lease revoke", "cloud policy delete"}, "consul": {"cluster kv delete"}, "packer": {}, "restic": {"files forget", "files prune"}, "borg": {"files delete", "files prune"},
 
 	"docker":         {"containers system prune", "containers volume prune", "containers image prune -a", "containers container prune", "containers network prune", "containers builder prune", "containers buildx prune", "containers rm -f", "containers rm --force", "containers container rm -f", "containers rmi -f", "containers rmi --force", "containers volume rm", "containers volume remove", "containers * down -v", "containers * down --volumes", "containers * down --rmi", "containers swarm leave", "containers stack rm", "containers service rm", "containers kill", "containers * rm -s", "containers * rm -fsv", "containers secret rm", "containers context rm", "containers image rm -f", "containers network rm"},
 	"docker-compose": {"containers down -v", "containers down --volumes", "containers down --rmi", "containers rm -f", "containers * down -v", "containers kill", "containers rm -fsv"},
@@ -300,17 +306,39 @@ func (w *follower) vitalIn(dir string, x value, filtered bool) bool {
 	case strings.HasPrefix(w.cwd, full+"/"):
 		return true
 	case strings.HasPrefix(full, "/home/") || strings.HasPrefix(full, "/Users/"):
-		return strings.Count(full, "/") == 2 || strings.Count(full, "/") == 3 && homeDirs[path.Base(full)]
+		if strings.Count(full, "/") == 2 || strings.Count(full, "/") == 3 && homeDirs[path.Base(full)] {
+			return true
+		}
 	case strings.HasPrefix(full, home+"/"):
 		rest := full[len(home)+1:]
-		return homeDirs[rest] || strings.ContainsAny(rest, star) && !strings.Contains(rest, "/") && strings.Trim(rest, star+"."+mark) == "" || rest == ".."
+		if homeDirs[rest] || strings.ContainsAny(rest, star) && !strings.Contains(rest, "/") && strings.Trim(rest, star+"."+mark) == "" || rest == ".." {
+			return true
+		}
 	}
 	for _, tree := range systemTrees {
 		if strings.HasPrefix(full, tree) && !strings.HasPrefix(full, "/usr/local/") && !strings.HasPrefix(full, "/usr/src/") && !strings.HasPrefix(full, "/dev/shm/") {
 			return true
 		}
 	}
-	return false
+	return !filtered && w.elsewhere(full)
+}
+
+// elsewhere reports whether a path leads out of the workspace, to nothing that is there to be thrown away.
+func (w *follower) elsewhere(full string) bool {
+	if w.cwd == "." || w.dirs[0] == some || strings.HasPrefix(full, w.cwd+"/") || strings.ContainsAny(full, some) {
+		return strings.HasPrefix(full, "../")
+	}
+	for _, dir := range []string{"/tmp/", "/var/tmp/", "/dev/shm/", "/private/tmp/", "/var/folders/", home + "/tmp/"} {
+		if strings.HasPrefix(full, dir) {
+			return false
+		}
+	}
+	for _, part := range []string{"/node_modules/", "/.cache/", "/Caches/", "/.npm/", "/__pycache__/"} {
+		if strings.Contains(full+"/", part) {
+			return false
+		}
+	}
+	return strings.HasPrefix(full, "/") || strings.HasPrefix(full, home) || strings.HasPrefix(full, "..")
 }
 
 func (w *follower) isCwd(x value) bool {
@@ -407,7 +435,7 @@ func (w *follower) kills(a arguments, args []value) {
 		switch {
 		case x.is("-l") || x.is("-L") || x.is("--list") || x.is("-0"):
 			return
-		case x.is("-1") && (i > 0 || len(a.all) == 1 && i == 0 && false), x.is("1"), x.is("0") && i > 0, x.is("--") && i+1 < len(a.all) && a.all[i+1].is("-1"):
+		case x.is("-1") && i > 0, x.is("1"), x.is("0") && i > 0, x.is("--") && i+1 < len(a.all) && a.all[i+1].is("-1"):
 			if x.is("1") && i > 0 && (a.all[i-1].is("-s") || a.all[i-1].is("-n")) {
 				continue
 			}

@@ -20,7 +20,7 @@ const (
 	maxListedBytes  = 64 * MaxShellListed
 	maxHarm         = 64      // things destroyed
 	maxUnknown      = 16      // reasons
-	maxLabour       = 1 << 16 // words that are expanded, and each 32 bytes in them
+	maxLabour       = 1 << 15 // words that are expanded, and each 32 bytes in them
 	maxText         = 8192    // bytes of what a command is known to print or a variable to hold
 )
 

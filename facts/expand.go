@@ -21,6 +21,7 @@ func (w *follower) fields(x *syntax.Word, p place) []value {
 		b.parts(x.Parts)
 		return b.done()
 	}
+	w.labour(maxBraces)
 	room := maxBraces
 	all := braced(x.Parts, &room)
 	if room < 0 {

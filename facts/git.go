@@ -140,7 +140,7 @@ func (w *follower) judgeGit(name string, a arguments, args []value) {
 			w.dirs = []string{join(w.dirs[0], before[i+1].text)}
 		}
 	}
-	ops := after.operands("-m", "--message", "-b", "-B", "-c", "-C", "--orphan", "-s", "--source", "-o", "--push-option")
+	ops := after.operands("-m", "--message", "-b", "-B", "-c", "-C", "--orphan", "-s", "--source", "-o", "--push-option", "--conflict", "-U", "--unified", "--inter-hunk-context")
 	bad := false
 	switch sub {
 	case "reset":
@@ -148,18 +148,18 @@ func (w *follower) judgeGit(name string, a arguments, args []value) {
 	case "checkout":
 		dash := after.index("--")
 		switch {
-		case after.has("f", "--force"), after.index("-p") >= 0 && false:
+		case after.flag("f", "bB"), after.has("", "--force", "--pathspec-from-file"):
 			bad = true
 		case dash >= 0 && dash+1 < len(after.all):
 			bad = true
-		case after.has("bBt", "--orphan", "--track"):
+		case after.flag("bBt", ""), after.has("", "--orphan", "--track"):
 		default:
 			for i, x := range ops {
 				bad = bad || x.is(".") || x.is("*") || x.text == star || strings.HasPrefix(x.text, "./") || strings.HasPrefix(x.text, ":/") || i > 0
 			}
 		}
 	case "switch":
-		bad = after.has("fC", "--force", "--discard-changes")
+		bad = after.flag("f", "cC") || after.has("", "--force", "--discard-changes")
 	case "restore":
 		bad = len(ops) > 0 && (!after.has("S", "--staged") || after.has("W", "--worktree"))
 	case "clean":

@@ -336,6 +336,12 @@ func (w *follower) gives(name string, args []value, p place) {
 				}
 			}
 		}
+	case "ansible":
+		if module, ok := a.option("-m", "--module-name"); ok && (module.is("shell") || module.is("command") || module.is("raw") || module.is("script")) {
+			if code, ok := a.option("-a", "--args"); ok {
+				w.nested(code, in)
+			}
+		}
 	case "nmap", "wget":
 		if _, ok := a.option("--script", "--use-askpass"); ok {
 			w.unknown(name + " runs a program that is not looked into")
@@ -396,6 +402,29 @@ func (a arguments) option(names ...string) (value, bool) {
 
 func (a arguments) index(word string) int {
 	return slices.IndexFunc(a.all, func(v value) bool { return v.text == word })
+}
+
+// flag reports whether a letter is among the options of one letter, where those in valued take
+// the rest of their word: -bfix has no f.
+func (a arguments) flag(letters, valued string) bool {
+	for _, x := range a.all {
+		t := x.text
+		if t == "--" {
+			break
+		}
+		if len(t) < 2 || t[0] != '-' || t[1] == '-' {
+			continue
+		}
+		for i := 1; i < len(t); i++ {
+			if strings.IndexByte(letters, t[i]) >= 0 {
+				return true
+			}
+			if strings.IndexByte(valued, t[i]) >= 0 {
+				break
+			}
+		}
+	}
+	return false
 }
 
 // has reports whether an option is there, as a letter among others or by its long name,
@@ -536,7 +565,7 @@ func (w *follower) readsVariables(name string, a arguments, p place) {
 
 // parallel runs its command for each word behind :::, or line of its input.
 func (w *follower) parallel(a arguments, in, p place) {
-	cmd := a.from("-j", "--jobs", "-n", "-a", "--arg-file", "--joblog", "--delay", "--timeout", "-S", "--sshlogin", "--colsep", "-C", "-N", "-L", "-I")
+	cmd := a.from("-j", "--jobs", "-n", "-a", "--arg-file", "--joblog", "--delay", "--timeout", "-S", "--sshlogin", "--colsep", "-C", "-N", "-L", "-I", "--results", "--tmpdir", "--retries", "--load", "--memfree")
 	var items []value
 	for i, x := range cmd {
 		if strings.HasPrefix(x.text, ":::") {
@@ -574,6 +603,15 @@ func (w *follower) parallel(a arguments, in, p place) {
 			continue
 		}
 		w.nested(value{code.text + " " + x.text, code.taint}, in)
+	}
+	if shells[cmd[0].text] || cmd[0].is("env") || cmd[0].is("busybox") { // there is a parallel that gives its words on as they are
+		for _, x := range items[:min(len(items), 8)] {
+			if again := replaced(cmd, "{}", x); strings.Contains(code.text, "{}") {
+				w.run(again, in)
+			} else {
+				w.run(append(again, x), in)
+			}
+		}
 	}
 }
 

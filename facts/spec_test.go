@@ -3,6 +3,7 @@ package facts
 import (
 	"fmt"
 	"os"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -41,6 +42,10 @@ func TestSpecCases(t *testing.T) {
 			got, cells = name+" | "+flags, []string{cells[0], cells[1] + " | " + cells[2]}
 		case "URL":
 			got = readURL(ParseURL(text(t, cells[0])))
+		case "command line":
+			cells = rowCells.Split(strings.TrimSuffix(strings.TrimPrefix(line, "| "), " |"), -1)
+			command := strings.ReplaceAll(strings.Trim(cells[0], "`"), `\|`, "|")
+			got = readEffects(ShellEffects(command, "/srv/app"))
 		default:
 			continue // the shell's are read by its own tests
 		}
@@ -49,7 +54,7 @@ func TestSpecCases(t *testing.T) {
 		}
 		rows[table]++
 	}
-	if rows["path"] < 60 || rows["host"] < 150 || rows["URL"] < 60 {
+	if rows["path"] < 60 || rows["host"] < 150 || rows["URL"] < 60 || rows["command line"] < 25 {
 		t.Errorf("rows were read: %v", rows)
 	}
 }
@@ -67,6 +72,34 @@ func text(t *testing.T, cell string) string {
 		t.Fatalf("the cell %q is no text in backticks: %v", cell, err)
 	}
 	return s
+}
+
+// rowCells is what stands between the cells of a row in which a | is written \|.
+var rowCells = regexp.MustCompile(` \| `)
+
+func readEffects(e Effects) string {
+	var all []string
+	for _, h := range e.Destroys {
+		all = append(all, "destroys "+h.Class+" `"+h.Command+"`")
+	}
+	for _, list := range []struct {
+		name string
+		all  []string
+	}{{"reads", e.Reads}, {"writes", e.Writes}, {"hosts", e.Hosts}, {"secrets", e.Secrets}, {"persists", e.Persists}} {
+		for _, x := range list.all {
+			if x == "" {
+				x = `""`
+			}
+			all = append(all, list.name+" `"+x+"`")
+		}
+	}
+	if e.FetchToInterpreter {
+		all = append(all, "fetch_to_interpreter")
+	}
+	if len(e.Unknown) > 0 {
+		all = append(all, "unknown")
+	}
+	return strings.Join(all, "; ")
 }
 
 func readPath(p Path) string {

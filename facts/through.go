@@ -220,7 +220,8 @@ func (w *follower) unwrap(name string, x wrapper, args []value, p *place) ([]val
 				args = rest
 				continue
 			} else if rest != nil {
-				return rest, innerCommand
+				args = rest
+				continue
 			}
 		}
 		var next []word
@@ -234,7 +235,7 @@ func (w *follower) unwrap(name string, x wrapper, args []value, p *place) ([]val
 		if what != innerCommand {
 			if name == "xargs" && (a.text == "-i" || strings.HasPrefix(a.text, "-I") || strings.HasPrefix(a.text, "--replace")) {
 				replace, perLine = "{}", true
-				if _, r, ok := strings.Cut(a.text, "="); ok {
+				if _, r, ok := strings.Cut(a.text, "="); ok && r != "" {
 					replace = r
 				}
 				args = args[1:]
@@ -292,7 +293,7 @@ func (w *follower) unwrap(name string, x wrapper, args []value, p *place) ([]val
 }
 
 // envOption takes off an option of env that gives a command's words in one, or another
-// directory. Where it is the first kind, rest is the command and ok false.
+// directory. Where it is the first kind, rest is what env goes on with and ok false.
 func (w *follower) envOption(args []value, p place) (rest []value, ok bool) {
 	a := args[0].text
 	inline, attached := strings.CutPrefix(a, "--split-string=")

@@ -194,10 +194,11 @@ func (w *follower) operandFiles(name string, r role, a arguments, args []value) 
 
 // reads notes a file that is read, and returns what the text knows of its content.
 func (w *follower) reads(x value) value {
-	name := x.word()
-	w.list(&w.out.Reads, name)
+	for _, name := range w.names(x) {
+		w.list(&w.out.Reads, name)
+	}
 	if w.secretFile(x) {
-		w.list(&w.out.Secrets, name)
+		w.list(&w.out.Secrets, w.names(x)[0])
 	}
 	if v, ok := w.content(x.text); ok {
 		return v
@@ -211,13 +212,30 @@ func (w *follower) writes(x value, args []value) {
 		w.list(&w.out.Writes, x.word())
 		return
 	}
-	w.list(&w.out.Writes, x.word())
+	for _, name := range w.names(x) {
+		w.list(&w.out.Writes, name)
+	}
 	if args != nil {
 		w.overwrites(x, args)
 	}
 	if lastingFile(w.at(x.text)) {
-		w.persists(x.word())
+		w.persists(w.names(x)[0])
 	}
+}
+
+// names are what a file is called from where the text begins: as written, or behind the
+// directories that the text may have gone to.
+func (w *follower) names(x value) []string {
+	out := make([]string, len(w.dirs))
+	for i, dir := range w.dirs {
+		if dir != w.cwd && !strings.HasPrefix(x.text, "/") && !strings.HasPrefix(x.text, home) && !strings.HasPrefix(x.text, "@") {
+			x := value{join(dir, x.text), x.taint}
+			out[i] = x.word()
+			continue
+		}
+		out[i] = x.word()
+	}
+	return out
 }
 
 func (w *follower) persists(x string) { w.list(&w.out.Persists, x) }
@@ -430,11 +448,6 @@ func (w *follower) talks(name string, a arguments, args []value, p place) {
 				dir, _ := a.option("-P", "--directory-prefix", "--output-dir")
 				w.wrote(join(w.at(dir.text), path.Base(file)), value{anything, fetched | printed})
 			}
-		}
-	}
-	if name == "git" || name == "gh" {
-		if _, sub, after := subcommand(a); sub == "clone" || sub == "gist" || sub == "repo" {
-			_ = after
 		}
 	}
 }
