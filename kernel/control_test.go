@@ -115,6 +115,12 @@ func TestPins(t *testing.T) {
 	expect(lists(t, k, "transfer 2", "refund 1", "balance 1"), "balance 1, refund 1, transfer 2", 3, before)
 	expect(lists(t, k), "balance 1 gone, refund 1 gone, transfer 2 gone", 4, before)
 	expect(lists(t, k, "balance 2"), "balance 1 now 2, refund 1 gone, transfer 2 gone", 5, before)
+	expect(lists(t, k), "balance 1 gone, refund 1 gone, transfer 2 gone", 6, before)
+	if _, err := k.Accept(t.Context(), "operator", "http", "pay", "balance", def('2')); err != nil {
+		t.Fatal(err)
+	}
+	expect(lists(t, k), "balance 2 gone, refund 1 gone, transfer 2 gone", 7, before)
+	expect(lists(t, other, "balance 2"), "balance 2, refund 1 gone, transfer 2 gone", 8, before)
 }
 
 // TestManyTools: more than one entry holds, listed by two processes at once.

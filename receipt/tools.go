@@ -69,8 +69,10 @@ func (p Pins) Take(b *Boundary) {
 	for _, t := range b.Tools {
 		pin := p[t.Name]
 		switch b.Event {
-		case ToolsPinned, ToolsAdded, ToolsAccepted:
-			pin.Pinned, pin.Listed, pin.Gone = t.SHA256, t.SHA256, false
+		case ToolsPinned, ToolsAdded:
+			pin = Pin{Pinned: t.SHA256, Listed: t.SHA256}
+		case ToolsAccepted: // which does not bring back one that has vanished since
+			pin.Pinned, pin.Listed = t.SHA256, t.SHA256
 		case ToolsChanged, ToolsReturned:
 			pin.Listed, pin.Gone = t.SHA256, false
 		case ToolsVanished:

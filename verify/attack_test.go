@@ -694,7 +694,8 @@ var attacks = []attack{
 	}), 1, "subject"},
 	{"tools that are what they were", liar(tools(
 		"tools-pinned s s.a=1 s.b=1", "tools-added s s.c=1", "tools-changed s s.a=2", "tools-changed s s.a=3", "tools-returned s s.a=1", "tools-changed s s.a=2",
-		"tools-accepted s s.a=2", "tools-vanished s s.a=2 s.b=1", "tools-changed s s.b=2", "tools-returned s s.a=2", "tools-accepted s s.b=2")), 0, "policy"},
+		"tools-accepted s s.a=2", "tools-vanished s s.a=2 s.b=1", "tools-changed s s.b=2", "tools-returned s s.a=2", "tools-accepted s s.b=2",
+		"tools-changed s s.a=3", "tools-vanished s s.a=3", "tools-accepted s s.a=3", "tools-returned s s.a=3")), 0, "policy"},
 	{"a changed tool that is pinned again as if it were new", liar(tools("tools-pinned s s.a=1", "tools-pinned s s.a=2")), 1, "tools"},
 	{"a changed tool that is added", liar(tools("tools-pinned s s.a=1", "tools-changed s s.a=2", "tools-added s s.a=2")), 1, "tools"},
 	{"a changed tool that returns as it was not", liar(tools("tools-pinned s s.a=1", "tools-changed s s.a=2", "tools-returned s s.a=2")), 1, "tools"},
