@@ -120,7 +120,7 @@ func TestPins(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect(lists(t, k), "balance 2 gone, refund 1 gone, transfer 2 gone", 7, before)
-	expect(lists(t, other, "balance 2"), "balance 2, refund 1 gone, transfer 2 gone", 8, before)
+	expect(lists(t, k, "balance 2"), "balance 2, refund 1 gone, transfer 2 gone", 8, before)
 }
 
 // TestManyTools: more than one entry holds, listed by two processes at once.
