@@ -56,7 +56,13 @@ func (k *Kernel) control(v *ledger.View) (*control, error) {
 		if err != nil {
 			return nil, err
 		}
-		if at := &st.Streams[0]; at.Prev != next.at.Hash && known != nil { // what was read was never committed
+		if st.Leaf(e.Statement).Hash() != e.Leaf || st.Streams[0].Seq != next.at.Seq+1 {
+			return nil, fmt.Errorf("entry %d: it is not what the log has at %d of the control stream: the store was changed", index, next.at.Seq+1)
+		}
+		if st.Streams[0].Prev != next.at.Hash && known == nil {
+			return nil, fmt.Errorf("entry %d: it does not follow what stands before it in the control stream: the store was changed", index)
+		}
+		if at := &st.Streams[0]; at.Prev != next.at.Hash { // what was read was never committed
 			k.read.Store(nil)
 			return k.control(v)
 		}

@@ -1,7 +1,9 @@
 package kernel_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -12,6 +14,7 @@ import (
 
 	"github.com/helm-ai-kernel/helm-ai-kernel"
 	"github.com/helm-ai-kernel/helm-ai-kernel/kernel"
+	"github.com/helm-ai-kernel/helm-ai-kernel/ledger"
 	"github.com/helm-ai-kernel/helm-ai-kernel/receipt"
 )
 
@@ -316,4 +319,42 @@ func TestClientGradeIsAskedFor(t *testing.T) {
 		}
 	}
 	decides(t, k, c, helm.Escalate, "PAYMENT_OVER_LIMIT")
+}
+
+// TestPinsAreSigned: who changes the store changes no pin, also where a process opens the log
+// without looking through it.
+func TestPinsAreSigned(t *testing.T) {
+	s, k := enforcing(t)
+	lists(t, k, "transfer 1")
+	store := s.store()
+	defer store.Close()
+	key := binary.BigEndian.AppendUint64(nil, k.Log().Size()-1)
+	one, two := def('1'), def('2')
+	change := func(from, to string) {
+		t.Helper()
+		if err := store.Update(t.Context(), func(w ledger.Writer) error {
+			row, err := w.Get(ledger.Entries, key)
+			if err != nil || !bytes.Contains(row, []byte(from)) {
+				return fmt.Errorf("%q: %w", row, err)
+			}
+			return w.Put(ledger.Entries, key, bytes.Replace(row, []byte(from), []byte(to), 1))
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range [][2]string{{hex.EncodeToString(one[:]), hex.EncodeToString(two[:])}, {"tools-pinned", "tools-change"}} {
+		change(c[0], c[1])
+		opts := s.opts
+		opts.AuditFor = -1
+		log, err := ledger.Open(context.Background(), store, opts)
+		if err == nil {
+			other := kernel.New(log, s.clock)
+			d, err := other.Decide(t.Context(), defined('2'))
+			if err == nil && d.Verdict == helm.Allow {
+				t.Errorf("%s: it is allowed", c)
+			}
+			log.Close()
+		}
+		change(c[1], c[0])
+	}
 }
