@@ -192,6 +192,9 @@ func cause(err error) error {
 	return err
 }
 
+// maxAnswer is more than a server answers to anything but a pack, which is not read by ask.
+const maxAnswer = 256 << 20
+
 // ask sends a request and reads the answer into out.
 func (c *client) ask(ctx context.Context, method, path string, query url.Values, body, out any) error {
 	resp, err := c.send(ctx, method, path, query, body)
@@ -199,9 +202,12 @@ func (c *client) ask(ctx context.Context, method, path string, query url.Values,
 		return err
 	}
 	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
+	b, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	if err != nil {
 		return fmt.Errorf("read the answer of %s: %w", path, err)
+	}
+	if len(b) > maxAnswer {
+		return fmt.Errorf("%s answered %s with more than %d bytes", c, path, maxAnswer)
 	}
 	if raw, ok := out.(*[]byte); ok {
 		*raw = b

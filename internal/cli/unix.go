@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -41,8 +42,25 @@ func addressOf(a net.Addr) string {
 	return "http://" + a.String()
 }
 
+// A socket takes its path away when it is closed, if the path is still its own.
+type socket struct {
+	*net.UnixListener
+	path string
+	made fs.FileInfo
+}
+
+func (s *socket) Addr() net.Addr { return &net.UnixAddr{Name: s.path, Net: "unix"} }
+
+func (s *socket) Close() error {
+	err := s.UnixListener.Close()
+	if now, serr := os.Lstat(s.path); serr == nil && os.SameFile(now, s.made) {
+		os.Remove(s.path)
+	}
+	return err
+}
+
 // listenUnix listens on a socket that its owner and group may connect to. It takes the place
-// of one that nobody listens on any more, and of nothing else.
+// of one that nobody listens on any more, and of nothing else: it is put there when it is ready.
 func listenUnix(path string) (net.Listener, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -58,16 +76,25 @@ func listenUnix(path string) (net.Listener, error) {
 		if !errors.Is(err, syscall.ECONNREFUSED) {
 			return nil, fmt.Errorf("%s is taken: another server runs there. Stop it, or choose another path with --listen", path)
 		}
-		if err := os.Remove(path); err != nil {
-			return nil, fmt.Errorf("remove the socket that nobody listens on: %w", err)
-		}
 	}
-	ln, err := net.Listen("unix", path)
+	var id [4]byte
+	rand.Read(id[:])
+	fresh := fmt.Sprintf("%s.%x", path, id)
+	ln, err := net.ListenUnix("unix", &net.UnixAddr{Name: fresh, Net: "unix"})
 	if err != nil {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
-	if err := os.Chmod(path, 0o660); err != nil {
-		return nil, errors.Join(err, ln.Close())
+	ln.SetUnlinkOnClose(false)
+	s := &socket{UnixListener: ln, path: path}
+	err = os.Chmod(fresh, 0o660)
+	if err == nil {
+		s.made, err = os.Lstat(fresh)
 	}
-	return ln, nil
+	if err == nil {
+		err = os.Rename(fresh, path)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("listen: %w", err), ln.Close(), os.Remove(fresh))
+	}
+	return s, nil
 }
