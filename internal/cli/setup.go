@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/http"
 	"os"
@@ -47,7 +48,8 @@ func (a *app) setupCmd() *cobra.Command {
 			Long: `Name "hook ` + h.Name + `" in ` + h.Title + `'s ` + filepath.Join(h.Dir, h.File) + `, of this project or of your home. What stands there stays; done
 twice it changes nothing; --remove takes out what it brought. It shows what it changes, and
 with --dry-run changes nothing. --server, --token-file and --home, where they are given, are
-given to the hook.`,
+given to the hook. A file that ` + h.Title + ` reads nothing of, or that this cannot read, is
+refused.`,
 			RunE: func(cmd *cobra.Command, _ []string) error { return a.setUp(cmd, &s) }}
 		f := c.Flags()
 		f.StringVar(&s.scope, "scope", "project", "project: this folder; user: all that you do")
@@ -76,7 +78,7 @@ func (a *app) setUp(cmd *cobra.Command, s *setup) error {
 	if err != nil {
 		return err
 	}
-	before, err := os.ReadFile(path)
+	before, err := readSettings(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("read %s's settings: %w", s.host.Title, err)
 	}
@@ -113,7 +115,7 @@ func (a *app) setUp(cmd *cobra.Command, s *setup) error {
 		a.printf("not recorded in the log: %s\n", safeText(err.Error()))
 	}
 	if !s.remove {
-		a.printf("%s.\nWhat it covers, and what %s does not tell hooks: docs/agents.md. See that it blocks: helm-ai-kernel doctor\n", s.host.Caveat, s.host.Title)
+		a.printf("It covers %s. More in docs/agents.md.\nMind that %s.\nSee that it blocks: helm-ai-kernel doctor\n", covered(s.host), s.host.Caveat)
 	}
 	return nil
 }
@@ -140,6 +142,36 @@ func userDir(h *hosts.Host) (string, error) {
 	}
 	home, err := os.UserHomeDir()
 	return filepath.Join(home, h.Dir), err
+}
+
+// covered says what a hook covers and what not.
+func covered(h *hosts.Host) string {
+	return fmt.Sprintf("the tool calls that %s tells its hooks of, and not %s", h.Title, h.Misses)
+}
+
+// maxSettings is more than any host's settings have.
+const maxSettings = 4 << 20
+
+// readSettings reads a host's file, and nothing that never ends: a project's can be a link to
+// whatever its author liked.
+func readSettings(path string) ([]byte, error) {
+	st, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !st.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is no file", path)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	content, err := io.ReadAll(io.LimitReader(f, maxSettings+1))
+	if err == nil && len(content) > maxSettings {
+		err = fmt.Errorf("%s has more than %d bytes: these are no settings", path, maxSettings)
+	}
+	return content, err
 }
 
 // resolve follows links: what is replaced is the file, and not a link to it.
@@ -207,34 +239,51 @@ func (a *app) hookCommand(cmd *cobra.Command, s *setup) (string, error) {
 	return line, err
 }
 
-// replace writes the file, or removes one in which nothing is left, unless somebody else has
-// changed it meanwhile. It keeps its mode.
-func replace(path string, before, after []byte) error {
-	now, err := os.ReadFile(path)
+// replace writes the file, or removes it where after is nil, unless somebody else has changed
+// it meanwhile. It keeps its mode. What is to be written stands beside it under a name that a
+// second run finds taken, so that of two at once one is refused, and none undone.
+func replace(path string, before, after []byte) (err error) {
+	fail := func(err error) error { return fmt.Errorf("write the settings: %w", err) }
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return fail(err)
+	}
+	next := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".helm-ai-kernel")
+	f, err := os.OpenFile(next, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("%s is not changed: another setup is about to. Do it again; if none runs, remove %s", path, next)
+	}
+	if err != nil {
+		return fail(err)
+	}
+	renamed := false
+	defer func() {
+		if !renamed {
+			f.Close()
+			os.Remove(next)
+		}
+	}()
+	now, err := readSettings(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) || !bytes.Equal(now, before) {
 		return fmt.Errorf("%s has been changed meanwhile: do it again", path)
 	}
 	if after == nil {
 		return os.Remove(path)
 	}
-	mode := fs.FileMode(0o600)
-	if st, err := os.Stat(path); err == nil {
-		mode = st.Mode().Perm()
-	} else if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return fmt.Errorf("write the settings: %w", err)
+	if st, serr := os.Stat(path); serr == nil {
+		err = f.Chmod(st.Mode().Perm())
+	} else {
+		err = nil
 	}
-	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
-		return fmt.Errorf("write the settings: %w", err)
-	}
-	defer os.Remove(tmp.Name())
-	_, err = tmp.Write(after)
-	err = errors.Join(err, tmp.Chmod(mode), tmp.Sync(), tmp.Close())
 	if err == nil {
-		err = ledger.Rename(tmp.Name(), path)
+		_, err = f.Write(after)
 	}
-	if err != nil {
-		return fmt.Errorf("write the settings: %w", err)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return fail(err)
+	}
+	err = ledger.Rename(next, path)
+	var still *os.LinkError
+	if renamed = !errors.As(err, &still); err != nil { // from then on the name is another run's
+		return fail(err)
 	}
 	return nil
 }
@@ -246,8 +295,7 @@ func (a *app) sayBoundary(ctx context.Context, s *setup, event, path string) (er
 		return err
 	}
 	defer func() { err = errors.Join(err, end()) }()
-	covers := fmt.Sprintf("the tool calls that %s tells its hooks of, as %s says; nothing that it does without a hook", s.host.Title, path)
-	return c.say(ctx, "hook."+s.host.Name, event, covers)
+	return c.say(ctx, "hook."+s.host.Name, event, fmt.Sprintf("%s, as %s says", covered(s.host), path))
 }
 
 // reachOwn is reach with the operator's token, where this home's own server is asked.

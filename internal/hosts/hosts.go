@@ -3,6 +3,7 @@
 package hosts
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,11 +22,14 @@ import (
 // A Host is an agent's host and the form of its file.
 type Host struct {
 	Name, Title string
-	Program     string  // that says its version
-	Dir, File   string  // below a home or a project
-	Events      []Event // those that a hook is set up for
-	Before      string  // the one that decides
-	Caveat      string  // what must be known beside docs/agents.md
+	Program     string        // that says its version
+	Dir, File   string        // below a home or a project
+	Others      []string      // files beside File in which hooks can stand
+	Default     time.Duration // of a hook that has no timeout, or 0 where it is not known
+	Events      []Event       // those that a hook is set up for
+	Before      string        // the one that decides
+	Caveat      string        // what must be known beside docs/agents.md
+	Misses      string        // what is done without a hook
 
 	Switches []string // the files of Dir, of a home and of a project, that can keep it from calling hooks: see Off
 	DirEnv   string   // the variable that names another Dir of the user's
@@ -55,16 +59,22 @@ var (
 	ClaudeCode = &Host{Name: "claude-code", Title: "Claude Code", Program: "claude", Dir: ".claude", File: "settings.json", Before: "PreToolUse", unit: time.Second,
 		Events:   []Event{{Name: "PreToolUse", Matcher: "*"}, {Name: "PostToolUse", Matcher: "*"}, {Name: "PostToolUseFailure", Matcher: "*"}, {Name: "SessionEnd"}},
 		Caveat:   "an agent that may write the settings can take the hook out: let the policy ask about .claude",
-		Switches: []string{"settings.json", "settings.local.json"}, DirEnv: "CLAUDE_CONFIG_DIR"}
+		Misses:   "what an allowed command does, and what Claude Code does without a tool",
+		Switches: []string{"settings.json", "settings.local.json"}, DirEnv: "CLAUDE_CONFIG_DIR",
+		Others: []string{"settings.local.json"}, Default: time.Minute}
 	Codex = &Host{Name: "codex", Title: "Codex", Program: "codex", Dir: ".codex", File: "hooks.json", Before: "PreToolUse", unit: time.Second,
 		Events:   []Event{{Name: "PreToolUse"}, {Name: "PostToolUse"}, {Name: "SessionEnd", Most: 3 * time.Second}},
 		Caveat:   "Codex runs a hook only when you have trusted it: start it, and trust the hook under /hooks, now and after each change",
-		Switches: []string{"config.toml"}, DirEnv: "CODEX_HOME"}
+		Misses:   "what an allowed command does, what is typed into one that runs, plans and goals, and its provider's own web search",
+		Switches: []string{"config.toml"}, DirEnv: "CODEX_HOME",
+		Others: []string{"config.toml"}, Default: 10 * time.Minute}
 	Gemini = &Host{Name: "gemini", Title: "Gemini CLI", Program: "gemini", Dir: ".gemini", File: "settings.json", Before: "BeforeTool", unit: time.Millisecond,
 		Events:   []Event{{Name: "BeforeTool", Matcher: "*"}, {Name: "AfterTool", Matcher: "*"}, {Name: "SessionEnd"}},
 		Caveat:   "Gemini CLI runs a project's hooks only in a folder that it trusts",
-		Switches: []string{"settings.json"}, HomeEnv: "GEMINI_CLI_HOME"}
+		Misses:   "what an allowed command does, and what Gemini CLI does without a tool",
+		Switches: []string{"settings.json"}, HomeEnv: "GEMINI_CLI_HOME", Default: time.Minute}
 	Cursor = &Host{Name: "cursor", Title: "Cursor", Program: "cursor", Dir: ".cursor", File: "hooks.json", Before: "preToolUse", unit: time.Second, flat: true,
+		Misses: "what an allowed command does, and what Cursor does without a tool",
 		Events: []Event{{Name: "preToolUse"}, {Name: "postToolUse"}, {Name: "postToolUseFailure"}, {Name: "sessionEnd"}},
 		Caveat: "versions of Cursor without preToolUse call no hook that is set up here"}
 )
@@ -82,6 +92,9 @@ func Find(name string) *Host {
 	return nil
 }
 
+// Files are those in which hooks can stand, in the host's folder; setup writes the first.
+func (h *Host) Files() []string { return append([]string{h.File}, h.Others...) }
+
 // A Hook is a hook of ours in a host's file.
 type Hook struct {
 	Event, Matcher, Command string
@@ -90,7 +103,8 @@ type Hook struct {
 	FailClosed bool          // of Cursor
 	Beside     string        // what stands beside that and can keep the host from calling it, or from waiting for it
 
-	place place
+	status string // what Codex shows meanwhile
+	place  place
 }
 
 // A place is where a hook stands: in which element of its event's list, and in which of that
@@ -104,6 +118,7 @@ type entry struct {
 	Command    string   `json:"command,omitempty"`
 	Timeout    *float64 `json:"timeout,omitempty"`
 	FailClosed bool     `json:"failClosed,omitempty"`
+	Status     string   `json:"statusMessage,omitempty"`
 	Hooks      []entry  `json:"hooks,omitempty"`
 }
 
@@ -118,6 +133,9 @@ type document struct {
 func parse(content []byte) (*document, error) {
 	if len(content) == 0 {
 		content = []byte("{}\n")
+	}
+	if tooDeep(content) {
+		return nil, fmt.Errorf("it has more than %d brackets within one another", maxDepth)
 	}
 	d := new(document)
 	var err error
@@ -149,6 +167,26 @@ func parse(content []byte) (*document, error) {
 		}
 	}
 	return d, nil
+}
+
+// maxDepth is how many brackets a file may have within one another: it is read by functions
+// that call themselves.
+const maxDepth = 1000
+
+func tooDeep(content []byte) bool {
+	depth := 0
+	for _, c := range content {
+		switch c {
+		case '[', '{':
+			depth++
+		case ']', '}':
+			depth--
+		}
+		if depth > maxDepth {
+			return true
+		}
+	}
+	return false
 }
 
 func nameOf(m hujson.ObjectMember) string { return m.Name.Value.(hujson.Literal).String() }
@@ -222,7 +260,7 @@ func (h *Host) ours(out []Hook, event string, at place, group, e entry, beside [
 	if e.Timeout != nil && *e.Timeout <= 0 {
 		beside = append(beside, fmt.Sprintf("a timeout of %g", *e.Timeout))
 	}
-	k := Hook{Beside: strings.Join(beside, ", "), Event: event, Command: e.Command, FailClosed: e.FailClosed, place: at}
+	k := Hook{Beside: strings.Join(beside, ", "), Event: event, Command: e.Command, FailClosed: e.FailClosed, status: e.Status, place: at}
 	if group.Matcher != nil {
 		k.Matcher = *group.Matcher
 	}
@@ -310,10 +348,15 @@ func quote(s string) string {
 
 // Set gives the file one hook of ours for each of the host's events, and takes out any others
 // of ours. A file that has just these is returned as it is.
+//
+// One of which the host reads nothing is refused: no hook in it would ever be called.
 func (h *Host) Set(content []byte, command string, timeout time.Duration) ([]byte, error) {
 	d, err := parse(content)
 	if err != nil {
 		return nil, err
+	}
+	if why := h.Unread(content); why != "" {
+		return nil, errors.New(why)
 	}
 	var want []Hook
 	for _, e := range h.Events {
@@ -356,29 +399,27 @@ func same(have, want []Hook) bool {
 	less := func(a, b Hook) int { return strings.Compare(a.Event, b.Event) }
 	have, want = slices.Clone(have), slices.Clone(want)
 	for i := range have {
-		have[i].place = place{}
+		have[i].place, have[i].status = place{}, ""
 	}
 	slices.SortFunc(have, less)
 	slices.SortFunc(want, less)
 	return slices.Equal(have, want)
 }
 
-// Remove takes the hooks of ours out, and what then holds nothing. A nil result is a file in
-// which nothing is left.
+// Remove takes the hooks of ours out, and what then holds nothing. A nil result is a file that
+// is as Set makes one where there is none: it is to go.
 func (h *Host) Remove(content []byte) ([]byte, error) {
 	d, err := parse(content)
 	if err != nil {
 		return nil, err
 	}
+	for _, k := range h.installed(d) {
+		if made, err := h.Set(nil, k.Command, k.Timeout); k.Event == h.Before && err == nil && bytes.Equal(made, content) {
+			return nil, nil
+		}
+	}
 	if !h.remove(d) {
 		return content, nil
-	}
-	left := len(d.root.Members)
-	if h.flat && member(d.root, "version") != nil {
-		left--
-	}
-	if left == 0 && !strings.ContainsAny(d.value.String(), "/") { // nor a comment
-		return nil, nil
 	}
 	return d.value.Pack(), nil
 }

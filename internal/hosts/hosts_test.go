@@ -105,10 +105,11 @@ var files = []string{
         "PreToolUse": [
             { "matcher": "Bash", "hooks": [{ "type": "command", "command": "my-own-hook" }] }
         ],
-        "Stop": [],
-    },
+        "Stop": []
+    }
 }
 `,
+	"{\"hooks\": {\"PreToolUse\": [],},}", `{"model": 1,}`,
 	"{\n\t\"version\": 1,\n\t\"hooks\": {\n\t\t\"preToolUse\": [ { \"command\": \"other\", \"timeout\": 5 } ]\n\t}\n}",
 	`{"hooks":{"PreToolUse":[{"hooks":[{"type":"command","command":"a"},{"type":"command","command":"helm-ai-kernel hook claude-code"},{"type":"command","command":"b"}]}]}}`,
 	`{"hooks":{"PreToolUse":[{"matcher":"*","hooks":[{"type":"command","command":"HELM_WAIT=1s /usr/bin/helm-ai-kernel hook claude-code --wait 5s","timeout":15}]}]},"z":null}`,
@@ -122,6 +123,12 @@ func TestSetAndRemove(t *testing.T) {
 	for _, h := range All {
 		for _, file := range files {
 			set, err := h.Set([]byte(file), command+h.Name, time.Minute)
+			if h.Unread([]byte(file)) != "" {
+				if err == nil {
+					t.Errorf("%s reads nothing of it, and it is set up in %s", h.Name, set)
+				}
+				continue
+			}
 			if err != nil {
 				t.Fatalf("%s: %s: %v", h.Name, file, err)
 			}
@@ -155,12 +162,36 @@ func TestSetAndRemove(t *testing.T) {
 	}
 	// To the byte, where the file has lines of its own.
 	mine := files[5]
-	set, _ := ClaudeCode.Set([]byte(mine), command+"claude-code", time.Minute)
-	if removed, _ := ClaudeCode.Remove(set); string(removed) != mine {
+	set, _ := Gemini.Set([]byte(mine), command+"gemini", time.Minute)
+	if removed, _ := Gemini.Remove(set); string(removed) != mine {
 		t.Errorf("%s", removed)
 	}
-	if !strings.Contains(string(set), "\n        \"PostToolUse\": [\n            {\n                \"matcher\": \"*\"") || !strings.Contains(string(set), "// ours") {
+	if !strings.Contains(string(set), "\n        \"AfterTool\": [\n            {\n                \"matcher\": \"*\"") || !strings.Contains(string(set), "// ours") {
 		t.Errorf("it is not moved in as the rest is:\n%s", set)
+	}
+}
+
+// TestMade: a file goes only if it is as it was made, also with other flags since; what a
+// person had stays, be it empty.
+func TestMade(t *testing.T) {
+	for _, h := range All {
+		set, _ := h.Set(nil, command+h.Name, time.Minute)
+		set, _ = h.Set(set, command+h.Name+" --agent 'a b'", 30*time.Second)
+		if left, err := h.Remove(set); left != nil || err != nil {
+			t.Errorf("%s: %v\n%s", h.Name, err, left)
+		}
+		for _, had := range []string{"{}", `{"version":1,"hooks":{}}`, `{"hooks":{}}`} {
+			if h.Unread([]byte(had)) != "" {
+				continue
+			}
+			set, err := h.Set([]byte(had), command+h.Name, time.Minute)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if left, err := h.Remove(set); left == nil || err != nil {
+				t.Errorf("%s: %s was removed: %v", h.Name, had, err)
+			}
+		}
 	}
 }
 
@@ -226,19 +257,19 @@ func prune(h *Host, v map[string]any) {
 // TestComments: none is lost, wherever it stands, and a file that has one is not empty.
 func TestComments(t *testing.T) {
 	for _, file := range []string{
-		"{ // keep\n}", "{/* keep */}", "{\"a\":1 /* keep */}", "// keep\n{}", "{} // keep\n", `{"hooks":{ /* keep */ }}`, `{"hooks":{"PreToolUse":[ /* keep */ ]}}`,
-		`{"hooks":{"PreToolUse":[{"hooks":[{"type":"command","command":"a"} /* keep */, {"type":"command","command":"helm-ai-kernel hook claude-code"}]}]}}`,
-		`{"hooks":{"PreToolUse":[{"hooks":[{"type":"command","command":"a"}, /* keep */ {"type":"command","command":"helm-ai-kernel hook claude-code"} /* keep */, /* keep */]}]}}`,
-		`{"hooks":{"PreToolUse":[{"hooks":[{"type":"command","command":"helm-ai-kernel hook claude-code"} /* keep */, {"type":"command","command":"a"}]}]}}`,
-		`{"hooks":{"PreToolUse":[{"hooks":[/* keep */{"type":"command","command":"helm-ai-kernel hook claude-code"}/* keep */]/* keep */}/* keep */]/* keep */}/* keep */}`,
-		`{"a":1 /* keep */, "hooks":{"PreToolUse":[{"hooks":[{"type":"command","command":"helm-ai-kernel hook claude-code"}]}]}}`,
-		`{"a":1, /* keep */ "hooks":{"PreToolUse":[{"hooks":[{"type":"command","command":"helm-ai-kernel hook claude-code"}]}]} /* keep */, /* keep */}`,
+		"{ // keep\n}", "{/* keep */}", "{\"a\":1 /* keep */}", "// keep\n{}", "{} // keep\n", `{"hooks":{ /* keep */ }}`, `{"hooks":{"BeforeTool":[ /* keep */ ]}}`,
+		`{"hooks":{"BeforeTool":[{"hooks":[{"type":"command","command":"a"} /* keep */, {"type":"command","command":"helm-ai-kernel hook gemini"}]}]}}`,
+		`{"hooks":{"BeforeTool":[{"hooks":[{"type":"command","command":"a"}, /* keep */ {"type":"command","command":"helm-ai-kernel hook gemini"} /* keep */ /* keep */]}]}}`,
+		`{"hooks":{"BeforeTool":[{"hooks":[{"type":"command","command":"helm-ai-kernel hook gemini"} /* keep */, {"type":"command","command":"a"}]}]}}`,
+		`{"hooks":{"BeforeTool":[{"hooks":[/* keep */{"type":"command","command":"helm-ai-kernel hook gemini"}/* keep */]/* keep */}/* keep */]/* keep */}/* keep */}`,
+		`{"a":1 /* keep */, "hooks":{"BeforeTool":[{"hooks":[{"type":"command","command":"helm-ai-kernel hook gemini"}]}]}}`,
+		`{"a":1, /* keep */ "hooks":{"BeforeTool":[{"hooks":[{"type":"command","command":"helm-ai-kernel hook gemini"}]}]} /* keep */ /* keep */}`,
 	} {
-		set, err := ClaudeCode.Set([]byte(file), command+"claude-code", time.Minute)
+		set, err := Gemini.Set([]byte(file), command+"gemini", time.Minute)
 		if err != nil {
 			t.Fatal(err)
 		}
-		removed, err := ClaudeCode.Remove(set)
+		removed, err := Gemini.Remove(set)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -246,7 +277,7 @@ func TestComments(t *testing.T) {
 			if strings.Count(string(now), "keep") != strings.Count(file, "keep") {
 				t.Errorf("%s\nbecame\n%s", file, now)
 			}
-			if _, err := ClaudeCode.Installed(now); err != nil {
+			if _, err := Gemini.Installed(now); err != nil {
 				t.Errorf("%v:\n%s", err, now)
 			}
 		}
