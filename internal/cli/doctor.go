@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -12,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"time"
@@ -26,13 +28,13 @@ import (
 
 // A checked is what the doctor found of one thing.
 type checked struct {
-	What   string `json:"what"` // server, policy, home, or a hook
-	Host   string `json:"host,omitzero"`
-	File   string `json:"file,omitzero"`
-	State  string `json:"state"` // ok, warning or wrong
-	Says   string `json:"says"`
-	Beside string `json:"beside,omitzero"`   // what of the host must be so too, and was not seen
-	Record string `json:"recorded,omitzero"` // why what came of it is not in the log
+	What    string `json:"what"` // server, policy, home, or a hook
+	Host    string `json:"host,omitzero"`
+	Version string `json:"version,omitzero"` // that the host's program says
+	File    string `json:"file,omitzero"`
+	State   string `json:"state"` // ok, warning or wrong
+	Says    string `json:"says"`
+	Record  string `json:"not_recorded,omitzero"` // why what came of it is not in the log
 }
 
 // The states of what was checked.
@@ -46,19 +48,58 @@ func (a *app) doctorCmd() *cobra.Command {
 	return &cobra.Command{Use: "doctor", Short: "Try whether what is set up really blocks", Args: exactly(0),
 		Long: `Puts a call that no policy has a reason to allow through the command line of every hook that
 is set up, in this project and for this user, as its host would, and says whether it was
-blocked. What it finds of a hook is recorded in the log. Exit code 0: all of them block; 1:
+blocked; and whether the host would call the hook at all, as far as its settings tell. What it
+finds of a hook is recorded in the log. It runs what this project's settings name as
+helm-ai-kernel: run it where you would run the host. Exit code 0: all of them block; 1:
 something does not, or none is set up; 3: there is no server.`,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.examine(cmd.Context()) }}
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.examine(cmd.Context(), cmd.Flags().Changed("server"), cmd.Flags().Changed("home"))
+		}}
 }
 
-func (a *app) examine(ctx context.Context) error {
-	found, down := a.examineServer(ctx)
-	found = append(found, examineHome(a.home)...)
-	hooks, embedded, err := a.examineHooks(ctx)
+func (a *app) examine(ctx context.Context, server, home bool) error {
+	set, err := findHooks()
 	if err != nil {
 		return err
 	}
-	if found = append(found, hooks...); len(hooks) == 0 {
+	// Hooks ask where their command lines say. What the doctor was told goes before that.
+	var asked []*installed
+	for i := range set {
+		set[i].asks(a, server, home)
+		if len(set[i].before()) > 0 {
+			asked = append(asked, &set[i])
+		}
+	}
+	if len(asked) == 0 {
+		asked = []*installed{{app: a}}
+	}
+	var found []checked
+	down := false
+	seen := map[string]bool{}
+	for _, s := range asked {
+		name := fmt.Sprint(s.kernel.embedded, s.app.home, s.app.server)
+		if seen[name] {
+			continue
+		}
+		seen[name] = true
+		if s.kernel.embedded {
+			found = append(found, checked{What: "server", State: checkOK, Says: "none is asked: the hook opens the log of " + s.app.home + " itself"})
+		} else {
+			checks, none := s.app.examineServer(ctx)
+			found, down = append(found, checks...), down || none
+		}
+		if !seen[s.app.home] {
+			seen[s.app.home] = true
+			found = append(found, examineHome(s.app.home)...)
+		}
+	}
+	for i := range set {
+		found = append(found, set[i].examine(ctx, set))
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	if len(set) == 0 {
 		found = append(found, checked{What: "hook", State: checkWrong, Says: "none is set up, in this project or for this user: helm-ai-kernel setup --help"})
 	}
 	code := exitDone
@@ -67,7 +108,7 @@ func (a *app) examine(ctx context.Context) error {
 			code = exitNo
 		}
 	}
-	if down && !embedded {
+	if down {
 		code = exitNoServer
 	}
 	if a.json {
@@ -83,9 +124,13 @@ func (a *app) examine(ctx context.Context) error {
 				name = f.Host
 			}
 			rows = append(rows, []string{a.paint(colours[f.State], f.State), name, safeText(f.Says)})
-			for _, more := range []string{f.File, f.Beside, f.Record} {
-				if more != "" {
-					rows = append(rows, []string{"", "", safeText(more)})
+			more := []string{f.File, ""}
+			if f.Record != "" {
+				more[1] = "not recorded in the log: " + f.Record
+			}
+			for _, line := range more {
+				if line != "" {
+					rows = append(rows, []string{"", "", safeText(line)})
 				}
 			}
 		}
@@ -105,6 +150,10 @@ func (a *app) examineServer(ctx context.Context) (found []checked, down bool) {
 	}
 	var st httpapi.BoundaryAnswer
 	if err := c.ask(ctx, http.MethodGet, "/v1/boundary", nil, nil, &st); err != nil {
+		if refused := (*problemError)(nil); errors.As(err, &refused) && (refused.Status == http.StatusUnauthorized || refused.Status == http.StatusForbidden) {
+			// The server's home is another user's, as it should be where an agent runs as this one.
+			return []checked{{What: "server", State: checkWarning, Says: fmt.Sprintf("%s answers, and whether its policy is enforced it tells an auditor alone: give a token with --token-file", c)}}, false
+		}
 		var e *exitError
 		down = errors.As(err, &e) && e.code == exitNoServer
 		return []checked{{What: "server", State: checkWrong, Says: err.Error()}}, down
@@ -158,180 +207,243 @@ func examineHome(dir string) (found []checked) {
 	return found
 }
 
-// examineHooks tries every hook that is set up.
-func (a *app) examineHooks(ctx context.Context) (found []checked, embedded bool, err error) {
+// An installed is a file of a host's in which hooks of ours stand, or which cannot be read.
+type installed struct {
+	host          *hosts.Host
+	user, project string // the host's folder of the user, and the project
+	file          string
+	names         []string // the file's, with links and without
+	hooks         []hosts.Hook
+	err           error
+
+	app    *app // that asks where the hook does
+	kernel asking
+	token  string // file, or ""
+}
+
+// findHooks finds them, in this project and for this user.
+func findHooks() (found []installed, err error) {
 	project, err := os.Getwd()
 	if err != nil {
-		return nil, false, err
+		return nil, err
+	}
+	if real, err := filepath.EvalSymlinks(project); err == nil {
+		project = real
 	}
 	for _, h := range hosts.All {
-		dirs := []string{filepath.Join(project, h.Dir)}
-		if user, err := userDir(h); err == nil && user != dirs[0] {
-			dirs = append(dirs, user)
+		user, err := userDir(h)
+		if err != nil {
+			return nil, err
 		}
-		for _, dir := range dirs {
-			path := filepath.Join(dir, h.File)
-			content, err := os.ReadFile(path)
-			if errors.Is(err, fs.ErrNotExist) {
-				continue
-			}
-			var hooks []hosts.Hook
-			if err == nil {
-				hooks, err = h.Installed(content)
-			}
-			if err != nil {
-				found = append(found, checked{What: "hook", Host: h.Name, File: path, State: checkWrong, Says: "it cannot be read: " + err.Error()})
-				continue
-			}
-			if len(hooks) == 0 {
-				continue
-			}
-			one := a.examineHook(ctx, h, hooks, project)
-			one.What, one.Host, one.File, one.Beside = "hook", h.Name, path, h.Caveat
-			if why := notCalled(h, content, hooks, dirs); why != "" {
-				one.State, one.Says = checkWrong, fmt.Sprintf("%s does NOT call it as it must: %s", h.Title, why)
-			}
-			k, home := askingOf(hooks[0].Command)
-			embedded = embedded || k.embedded
-			if err := a.recordCheck(ctx, &k, home, &one); err != nil {
-				one.Record = "not recorded in the log: " + err.Error()
-			}
-			found = append(found, one)
+		folders := []string{filepath.Join(project, h.Dir)}
+		if real, err := filepath.EvalSymlinks(user); err != nil || real != folders[0] {
+			folders = append(folders, user)
 		}
-	}
-	return found, embedded, nil
-}
-
-// notCalled is why the host does not call a hook that stands in its file, for every call and
-// before it, or "". What it keeps elsewhere, such as which hooks it trusts, is not known.
-func notCalled(h *hosts.Host, content []byte, hooks []hosts.Hook, dirs []string) string {
-	if !h.Reads(content) {
-		return "the file has comments or commas that JSON has not"
-	}
-	for _, k := range hooks {
-		if k.Event == h.Before && k.Beside != "" {
-			return fmt.Sprintf("the hook of %s has %s, and setup writes no such thing", k.Event, k.Beside)
-		}
-		for _, dir := range dirs {
-			for _, name := range h.Switches {
-				path := filepath.Join(dir, name)
-				content, err := os.ReadFile(path)
-				if err != nil {
+		for _, folder := range folders {
+			for _, name := range h.Files() {
+				s := installed{host: h, user: user, project: project, file: filepath.Join(folder, name)}
+				content, err := readSettings(s.file)
+				if errors.Is(err, fs.ErrNotExist) {
 					continue
 				}
-				if why := h.Off(content, k.Command); why != "" {
-					return why + " in " + path
+				s.names = []string{s.file}
+				if real, err := filepath.EvalSymlinks(folder); err == nil && real != folder {
+					s.names = append(s.names, filepath.Join(real, name))
+				}
+				if err == nil {
+					s.hooks, err = h.Hooks(s.file, content)
+				}
+				if err != nil {
+					err = fmt.Errorf("it cannot be read: %w", err)
+				}
+				if why := h.Unread(content); err == nil && len(s.hooks) > 0 && filepath.Ext(name) == ".json" && why != "" {
+					err = errors.New(why)
+				}
+				if s.err = err; err != nil || len(s.hooks) > 0 {
+					found = append(found, s)
 				}
 			}
 		}
 	}
-	return ""
+	return found, nil
 }
 
-// askingOf is how a hook's command line asks, and the home that it names, or "". Its policy is
-// the hook's to make active: the doctor changes none.
-func askingOf(command string) (k asking, home string) {
-	_, args, _ := hosts.Words(command)
-	for i, arg := range args {
-		name, value, attached := strings.Cut(arg, "=")
-		if !attached && i+1 < len(args) {
-			value = args[i+1]
-		}
-		switch name {
-		case "--embedded":
-			k.embedded = !attached || value == "true"
-		case "--home":
-			home = value
-		case "--store":
-			k.home.store = value
-		case "--high-water":
-			k.home.highWater = value
-		case "--passphrase-file":
-			k.home.passphraseFile = value
+// asks makes the app that asks where the hook does, but for what the doctor was told.
+func (s *installed) asks(a *app, server, home bool) {
+	own := *a
+	s.app = &own
+	before := s.before()
+	if len(before) == 0 {
+		return
+	}
+	options := optionsOf(before[0].Command)
+	s.kernel = asking{embedded: options["embedded"] == "true"} // its policy is the hook's to make active
+	s.kernel.home.store, s.kernel.home.highWater, s.kernel.home.passphraseFile = options["store"], options["high-water"], options["passphrase-file"]
+	if options["home"] != "" && (!home || s.kernel.embedded) {
+		own.home = options["home"]
+	}
+	if !server {
+		own.server = options["server"]
+	}
+	s.token = options["token-file"]
+}
+
+// before are the hooks before calls.
+func (s *installed) before() (out []hosts.Hook) {
+	for _, k := range s.hooks {
+		if k.Event == s.host.Before {
+			out = append(out, k)
 		}
 	}
-	return k, home
+	return out
 }
 
-// examineHook puts the canary through the hook before calls.
-func (a *app) examineHook(ctx context.Context, h *hosts.Host, hooks []hosts.Hook, project string) checked {
+// optionsOf are the flags of a hook's command line.
+func optionsOf(command string) map[string]string {
+	options := map[string]string{}
+	_, args, _ := hosts.Words(command)
+	for i, arg := range args {
+		name, flag := strings.CutPrefix(arg, "--")
+		name, value, attached := strings.Cut(name, "=")
+		switch {
+		case !flag:
+			continue
+		case attached:
+		case name == "embedded":
+			value = "true"
+		case i+1 < len(args):
+			value = args[i+1]
+		}
+		options[name] = value
+	}
+	return options
+}
+
+// examine tries a hook, among all that are set up, and records what came of it.
+func (s *installed) examine(ctx context.Context, all []installed) checked {
+	f := checked{What: "hook", Host: s.host.Name, File: s.file, Version: hostVersion(ctx, s.host)}
+	if s.err != nil {
+		f.State, f.Says = checkWrong, fmt.Sprintf("no hook in it is called: %v", s.err)
+	} else {
+		f.State, f.Says = s.try(ctx, all)
+	}
+	if ctx.Err() != nil {
+		return f
+	}
+	f.Says = fmt.Sprintf("%s, %s: %s", s.host.Title, f.Version, f.Says)
+	if err := s.record(ctx, &f); err != nil {
+		f.Record = err.Error()
+	}
+	return f
+}
+
+// try puts the canary through the hook before calls, and says what keeps the host from
+// calling it, or from waiting for it.
+func (s *installed) try(ctx context.Context, all []installed) (state, says string) {
+	h, before := s.host, s.before()
+	if len(before) == 0 {
+		return checkWrong, "no hook stands before calls"
+	}
+	uncalled, warnings := h.Uncalled(hosts.Place{User: s.user, Project: s.project, Read: readSettings}, s.names, s.hooks)
+	folder := s.project
+	if h == hosts.Cursor && filepath.Dir(s.file) == s.user { // which runs the user's hooks there
+		folder = s.user
+	}
 	missing := map[string]bool{}
 	for _, e := range h.Events {
 		missing[e.Name] = true
 	}
-	var before []*hosts.Hook
-	var warnings []string
-	for i := range hooks {
-		k := &hooks[i]
+	for _, k := range s.hooks {
 		delete(missing, k.Event)
 		if k.Matcher != "" && k.Matcher != "*" {
 			warnings = append(warnings, fmt.Sprintf("%s is called for %q alone", k.Event, k.Matcher))
 		}
-		if need := waitOf(k.Command) + answerFor; k.Timeout > 0 && k.Timeout < need && k.Event == h.Before {
-			warnings = append(warnings, fmt.Sprintf("%s gives it %s, and it may take %s: then the call goes on undecided", h.Title, k.Timeout, need))
+	}
+	for _, k := range before { // each of them: who trusts in one takes no notice of another
+		limit := cmp.Or(k.Timeout, h.Default)
+		if need := mostOf(k.Command); limit > 0 && limit < need {
+			warnings = append(warnings, fmt.Sprintf("%s gives it %s, and it may take %s: then the call goes on undecided", h.Title, limit, need))
 		}
-		if k.Event == h.Before {
-			before = append(before, k)
-			if h == hosts.Cursor && !k.FailClosed {
-				warnings = append(warnings, "it is not failClosed: when it fails, the call goes on undecided")
-			}
+		if h == hosts.Cursor && !k.FailClosed {
+			warnings = append(warnings, "it is not failClosed: when it fails, the call goes on undecided")
 		}
+		warnings = append(warnings, otherVersion(ctx, k.Command, folder)...)
+		blocked, why := runHook(ctx, h, k.Command, folder, s.project, cmp.Or(limit, time.Minute))
+		if !blocked {
+			return checkWrong, "it does NOT block: " + why
+		}
+		if says = "a call that must not be made was blocked: " + why; !decided.MatchString(why) {
+			state, says = checkWarning, "it blocks every call, because it fails: "+why
+		}
+	}
+	if uncalled != "" {
+		return checkWrong, "it would block, and is NOT called as it must be: " + uncalled
 	}
 	for _, e := range h.Events {
 		if missing[e.Name] {
 			warnings = append(warnings, "it is not set up for "+e.Name)
 		}
 	}
-	version := hostVersion(ctx, h)
-	if len(before) == 0 {
-		return checked{State: checkWrong, Says: fmt.Sprintf("%s, %s: no hook stands before calls", h.Title, version)}
-	}
-	var why string
-	for _, k := range before {
-		limit := k.Timeout
-		if limit == 0 {
-			limit = time.Minute
-		}
-		var blocked bool
-		if blocked, why = runHook(ctx, h, k.Command, project, limit); !blocked {
-			return checked{State: checkWrong, Says: fmt.Sprintf("%s, %s: it does NOT block: %s", h.Title, version, why)}
+	for _, other := range all {
+		if other.host == h && other.file != s.file && len(other.before()) > 0 {
+			warnings = append(warnings, "it is set up in "+other.file+" too: each call is put twice")
 		}
 	}
-	says := checked{State: checkOK, Says: fmt.Sprintf("%s, %s: a call that must not be made was blocked: %s", h.Title, version, why)}
 	if len(warnings) > 0 {
-		says.State, says.Says = checkWarning, says.Says+"; "+strings.Join(warnings, "; ")
+		return checkWarning, says + "; " + strings.Join(warnings, "; ")
 	}
-	return says
+	return cmp.Or(state, checkOK), says
 }
 
-// waitOf is how long a hook's command line waits for people.
-func waitOf(command string) time.Duration {
-	_, args, _ := hosts.Words(command)
-	for i, arg := range args {
-		value, attached := strings.CutPrefix(arg, "--wait=")
-		if arg == "--wait" && i+1 < len(args) {
-			value, attached = args[i+1], true
-		}
-		if d, err := time.ParseDuration(value); attached && err == nil {
-			return d
-		}
+// decided is what a hook of ours says of a decision.
+var decided = regexp.MustCompile(`^helm-ai-kernel: (DENY|ESCALATE) by `)
+
+// mostOf is how long a hook may take, as its command line has it.
+func mostOf(command string) time.Duration {
+	options := optionsOf(command)
+	if d, err := time.ParseDuration(options["timeout"]); err == nil && d > 0 {
+		return d
 	}
-	return defaultWait
+	if d, err := time.ParseDuration(options["wait"]); err == nil {
+		return d + answerFor
+	}
+	return defaultWait + answerFor
 }
 
-// runHook runs a hook as its host does, and says what came of it.
-func runHook(ctx context.Context, h *hosts.Host, command, project string, limit time.Duration) (bool, string) {
+// otherVersion says that a hook runs another version than this one.
+func otherVersion(ctx context.Context, command, folder string) []string {
+	program, _, _ := hosts.Words(command)
+	ctx, stop := context.WithTimeout(ctx, 5*time.Second)
+	defer stop()
+	cmd := shell(ctx, hosts.CommandLine(program, "version"))
+	cmd.Dir = folder
+	out, err := cmd.Output()
+	endGroup(cmd)
+	if said, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n"); err == nil && said != versionString() {
+		return []string{fmt.Sprintf("it runs version %.40q, and this is %s", said, versionString())}
+	}
+	return nil // where it cannot be run, it does not block either
+}
+
+// runHook runs a hook as its host does, in a folder, and says what came of it.
+func runHook(ctx context.Context, h *hosts.Host, command, folder, project string, limit time.Duration) (bool, string) {
+	whole := ctx
 	ctx, stop := context.WithTimeout(ctx, limit)
 	defer stop()
 	var id [8]byte
 	rand.Read(id[:])
 	cmd := shell(ctx, command)
 	var out, errs bytes.Buffer
-	cmd.Dir, cmd.Stdin, cmd.Stdout, cmd.Stderr = project, bytes.NewReader(h.Canary(hex.EncodeToString(id[:]), project)), &limited{b: &out}, &limited{b: &errs}
-	cmd.WaitDelay = time.Second // what it started may hold its output open
+	cmd.Dir, cmd.Stdin, cmd.Stdout, cmd.Stderr = folder, bytes.NewReader(h.Canary(hex.EncodeToString(id[:]), project)), &limited{b: &out}, &limited{b: &errs}
+	cmd.WaitDelay = limit // hosts wait until what it started has closed its output too
+	began := time.Now()
 	err := cmd.Run()
+	endGroup(cmd)
 	said := lastLine(errs.String())
-	if ctx.Err() != nil {
+	if whole.Err() != nil {
+		return false, whole.Err().Error()
+	}
+	if ctx.Err() != nil || time.Since(began) >= limit {
 		return false, fmt.Sprintf("it did not answer within %s", limit)
 	}
 	exit := 0
@@ -355,12 +467,16 @@ func runHook(ctx context.Context, h *hosts.Host, command, project string, limit 
 	return true, said
 }
 
-// shell runs a command line as hosts do.
+// shell runs a command line as hosts do, in a group of processes that endGroup ends.
 func shell(ctx context.Context, command string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "sh", "-c", command)
 	if runtime.GOOS == "windows" {
-		return exec.CommandContext(ctx, "cmd", "/C", command)
+		cmd = exec.CommandContext(ctx, "cmd", "/C", command)
 	}
-	return exec.CommandContext(ctx, "sh", "-c", command)
+	ownGroup(cmd)
+	cmd.Cancel = func() error { endGroup(cmd); return nil }
+	cmd.WaitDelay = time.Second
+	return cmd
 }
 
 // limited keeps the first 64 KiB of what is written to it.
@@ -396,16 +512,18 @@ func hostVersion(ctx context.Context, h *hosts.Host) string {
 	return first
 }
 
-// recordCheck writes what came of a hook into the log.
-func (a *app) recordCheck(ctx context.Context, k *asking, home string, f *checked) (err error) {
-	of := *a
-	if k.embedded && home != "" {
-		of.home = home
-	}
-	c, end, err := of.reachOwn(ctx, k)
+// record writes what came of a hook into the log, by the operator's token, or by the hook's
+// own where the log is not this user's.
+func (s *installed) record(ctx context.Context, f *checked) (err error) {
+	c, end, err := s.app.reachOwn(ctx, &s.kernel)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, end()) }()
+	if c.token == "" && s.token != "" {
+		if c.token, err = readToken(s.token); err != nil {
+			return err
+		}
+	}
 	return c.say(ctx, "hook."+f.Host, receipt.BoundaryCheck, f.State+": "+f.Says+" ("+f.File+")")
 }

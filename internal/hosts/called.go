@@ -94,9 +94,8 @@ func (h *Host) Uncalled(p Place, names []string, hooks []Hook) (why string, doub
 
 func (p Place) claude() string {
 	own := filepath.Join(p.Project, ClaudeCode.Dir)
-	file, off := p.first(ClaudeCode, []string{filepath.Join(own, "settings.local.json"), filepath.Join(own, ClaudeCode.File), filepath.Join(p.User, ClaudeCode.File)},
-		func(s settings) *bool { return s.DisableAllHooks })
-	if off {
+	files := []string{filepath.Join(own, "settings.local.json"), filepath.Join(own, ClaudeCode.File), filepath.Join(p.User, ClaudeCode.File)}
+	if file, off, _ := p.first(ClaudeCode, files, "disableAllHooks"); off {
 		return file + " has disableAllHooks"
 	}
 	return ""
@@ -104,33 +103,23 @@ func (p Place) claude() string {
 
 func (p Place) gemini(names []string, hooks []Hook) (why string, doubts []string) {
 	files := []string{filepath.Join(p.Project, Gemini.Dir, Gemini.File), filepath.Join(p.User, Gemini.File)}
-	file, off := p.first(Gemini, files, func(s settings) *bool {
-		if s.HooksConfig.Enabled == nil {
-			return nil
-		}
-		disabled := !*s.HooksConfig.Enabled
-		return &disabled
-	})
-	if off {
+	if file, on, said := p.first(Gemini, files, "hooksConfig", "enabled"); said && !on {
 		return file + " switches hooks off", nil
 	}
-	trusts := true
 	for _, file := range files {
-		s := p.settings(Gemini, file)
+		disabled, _ := at(p.settings(Gemini, file), "hooksConfig", "disabled").([]any)
 		for _, k := range hooks {
-			if k.Event == Gemini.Before && slices.Contains(s.HooksConfig.Disabled, k.Command) {
+			if k.Event == Gemini.Before && slices.Contains(disabled, any(k.Command)) {
 				return file + " disables this hook", nil
 			}
 		}
-		if t := s.Security.FolderTrust.Enabled; t != nil {
-			trusts = *t
-		}
 	}
-	if !trusts || !slices.Contains(names, files[0]) {
+	_, asks, said := p.first(Gemini, files[1:], "security", "folderTrust", "enabled")
+	if said && !asks || !slices.Contains(names, files[0]) {
 		return "", nil
 	}
 	var folders map[string]string
-	file = filepath.Join(p.User, "trustedFolders.json")
+	file := filepath.Join(p.User, "trustedFolders.json")
 	if b, err := p.Read(file); err == nil {
 		json.Unmarshal(withoutComments(b), &folders) // what cannot be read trusts nothing
 	}
@@ -152,37 +141,32 @@ func (p Place) exists(path string) bool {
 	return !errors.Is(err, fs.ErrNotExist)
 }
 
-// settings are what is read of the settings that are JSON.
-type settings struct {
-	DisableAllHooks *bool `json:"disableAllHooks"` // Claude Code
-	HooksConfig     struct {
-		Enabled  *bool    `json:"enabled"`
-		Disabled []string `json:"disabled"`
-	} `json:"hooksConfig"` // Gemini CLI
-	Security struct {
-		FolderTrust struct {
-			Enabled *bool `json:"enabled"`
-		} `json:"folderTrust"`
-	} `json:"security"` // Gemini CLI
-}
-
-// settings are those of a file, or empty where the host reads nothing of it.
-func (p Place) settings(h *Host, file string) (s settings) {
+// settings are those of a file, by whatever type, or none where the host reads nothing of it.
+func (p Place) settings(h *Host, file string) (s map[string]any) {
 	content, err := p.Read(file)
-	if err != nil || h.Unread(content) != "" || jsonv2.Unmarshal(withoutComments(content), &s, jsontext.AllowDuplicateNames(true)) != nil {
-		return settings{}
+	if err != nil || h.Unread(content) != "" || jsonv2.Unmarshal(withoutComments(content), &s, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)) != nil {
+		return nil
 	}
 	return s
 }
 
-// first is the first file in which something is said, and what.
-func (p Place) first(h *Host, files []string, says func(settings) *bool) (string, bool) {
+// at is what stands at a path in settings, or nil.
+func at(s any, path ...string) any {
+	for _, name := range path {
+		members, _ := s.(map[string]any)
+		s = members[name]
+	}
+	return s
+}
+
+// first is the first file that says yes or no at that path, and what it says.
+func (p Place) first(h *Host, files []string, path ...string) (file string, says, said bool) {
 	for _, file := range files {
-		if said := says(p.settings(h, file)); said != nil {
-			return file, *said
+		if says, said := at(p.settings(h, file), path...).(bool); said {
+			return file, says, true
 		}
 	}
-	return "", false
+	return "", false, false
 }
 
 // codexConfig is what is read of Codex's config.toml.

@@ -69,6 +69,9 @@ trusted_hash = "sha256:2"
 		{name: "said twice", h: ClaudeCode, file: "/u/.claude/settings.json", files: map[string]string{"/u/.claude/settings.json": `{"disableAllHooks":false,"disableAllHooks":true}`}, why: "disableAllHooks"},
 		{name: "off in a file that is not read", h: ClaudeCode, file: "/u/.claude/settings.json", files: map[string]string{"/u/p/.claude/settings.json": `{"disableAllHooks":true,}`}},
 
+		{name: "another host's", h: ClaudeCode, file: "/u/.claude/settings.json", files: map[string]string{"/u/.claude/settings.json": `{"hooksConfig":{"enabled":false}}`}},
+		{name: "of another form", h: Gemini, file: "/u/.gemini/settings.json", files: map[string]string{"/u/.gemini/settings.json": `{"hooksConfig":[]}`}},
+		{name: "beside another of another form", h: ClaudeCode, file: "/u/.claude/settings.json", files: map[string]string{"/u/.claude/settings.json": `{"disableAllHooks":true,"security":1,"hooksConfig":1}`}, why: "disableAllHooks"},
 		{name: "user's", h: Gemini, file: "/u/.gemini/settings.json"},
 		{name: "off", h: Gemini, file: "/u/.gemini/settings.json", files: map[string]string{"/u/.gemini/settings.json": "{\"hooksConfig\":{\"enabled\":false}} // off"}, why: "switches hooks off"},
 		{name: "on again", h: Gemini, file: "/u/.gemini/settings.json", files: map[string]string{

@@ -12,8 +12,6 @@ import (
 	"time"
 
 	jsonv2 "github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
-	"github.com/pelletier/go-toml/v2"
 	"github.com/tailscale/hujson"
 
 	"github.com/helm-ai-kernel/helm-ai-kernel/facts"
@@ -31,9 +29,8 @@ type Host struct {
 	Caveat      string        // what must be known beside docs/agents.md
 	Misses      string        // what is done without a hook
 
-	Switches []string // the files of Dir, of a home and of a project, that can keep it from calling hooks: see Off
-	DirEnv   string   // the variable that names another Dir of the user's
-	HomeEnv  string   // and the one that names another home
+	DirEnv  string // the variable that names another Dir of the user's
+	HomeEnv string // and the one that names another home
 
 	unit time.Duration // of timeouts
 	flat bool          // a hook is an element of its event's list, and not within one
@@ -57,22 +54,22 @@ func (e Event) timeout(asked time.Duration) time.Duration {
 // The hosts that are known.
 var (
 	ClaudeCode = &Host{Name: "claude-code", Title: "Claude Code", Program: "claude", Dir: ".claude", File: "settings.json", Before: "PreToolUse", unit: time.Second,
-		Events:   []Event{{Name: "PreToolUse", Matcher: "*"}, {Name: "PostToolUse", Matcher: "*"}, {Name: "PostToolUseFailure", Matcher: "*"}, {Name: "SessionEnd"}},
-		Caveat:   "an agent that may write the settings can take the hook out: let the policy ask about .claude",
-		Misses:   "what an allowed command does, and what Claude Code does without a tool",
-		Switches: []string{"settings.json", "settings.local.json"}, DirEnv: "CLAUDE_CONFIG_DIR",
+		Events: []Event{{Name: "PreToolUse", Matcher: "*"}, {Name: "PostToolUse", Matcher: "*"}, {Name: "PostToolUseFailure", Matcher: "*"}, {Name: "SessionEnd"}},
+		Caveat: "an agent that may write the settings can take the hook out: let the policy ask about .claude",
+		Misses: "what an allowed command does, and what Claude Code does without a tool",
+		DirEnv: "CLAUDE_CONFIG_DIR",
 		Others: []string{"settings.local.json"}, Default: time.Minute}
 	Codex = &Host{Name: "codex", Title: "Codex", Program: "codex", Dir: ".codex", File: "hooks.json", Before: "PreToolUse", unit: time.Second,
-		Events:   []Event{{Name: "PreToolUse"}, {Name: "PostToolUse"}, {Name: "SessionEnd", Most: 3 * time.Second}},
-		Caveat:   "Codex runs a hook only when you have trusted it: start it, and trust the hook under /hooks, now and after each change",
-		Misses:   "what an allowed command does, what is typed into one that runs, plans and goals, and its provider's own web search",
-		Switches: []string{"config.toml"}, DirEnv: "CODEX_HOME",
+		Events: []Event{{Name: "PreToolUse"}, {Name: "PostToolUse"}, {Name: "SessionEnd", Most: 3 * time.Second}},
+		Caveat: "Codex runs a hook only when you have trusted it: start it, and trust the hook under /hooks, now and after each change",
+		Misses: "what an allowed command does, what is typed into one that runs, plans and goals, and its provider's own web search",
+		DirEnv: "CODEX_HOME",
 		Others: []string{"config.toml"}, Default: 10 * time.Minute}
 	Gemini = &Host{Name: "gemini", Title: "Gemini CLI", Program: "gemini", Dir: ".gemini", File: "settings.json", Before: "BeforeTool", unit: time.Millisecond,
-		Events:   []Event{{Name: "BeforeTool", Matcher: "*"}, {Name: "AfterTool", Matcher: "*"}, {Name: "SessionEnd"}},
-		Caveat:   "Gemini CLI runs a project's hooks only in a folder that it trusts",
-		Misses:   "what an allowed command does, and what Gemini CLI does without a tool",
-		Switches: []string{"settings.json"}, HomeEnv: "GEMINI_CLI_HOME", Default: time.Minute}
+		Events:  []Event{{Name: "BeforeTool", Matcher: "*"}, {Name: "AfterTool", Matcher: "*"}, {Name: "SessionEnd"}},
+		Caveat:  "Gemini CLI runs a project's hooks only in a folder that it trusts",
+		Misses:  "what an allowed command does, and what Gemini CLI does without a tool",
+		HomeEnv: "GEMINI_CLI_HOME", Default: time.Minute}
 	Cursor = &Host{Name: "cursor", Title: "Cursor", Program: "cursor", Dir: ".cursor", File: "hooks.json", Before: "preToolUse", unit: time.Second, flat: true,
 		Misses: "what an allowed command does, and what Cursor does without a tool",
 		Events: []Event{{Name: "preToolUse"}, {Name: "postToolUse"}, {Name: "postToolUseFailure"}, {Name: "sessionEnd"}},
@@ -275,48 +272,6 @@ func (h *Host) Ours(command string) bool {
 	_, args, ok := Words(command)
 	return ok && len(args) >= 2 && args[0] == "hook" && args[1] == h.Name
 }
-
-// Off says what in one of the host's Switches keeps it from calling a hook, or "". What the
-// host cannot read either is none.
-func (h *Host) Off(content []byte, command string) string {
-	if h == Codex {
-		var config struct {
-			Features map[string]any `toml:"features"`
-		}
-		_ = toml.Unmarshal(content, &config)
-		for _, name := range []string{"hooks", "codex_hooks"} {
-			if config.Features[name] == false {
-				return "features." + name + " is false"
-			}
-		}
-		return ""
-	}
-	standard, err := hujson.Standardize(append(slices.Clone(content), '\n')) // behind a comment without a line end
-	if err != nil {
-		return ""
-	}
-	settings := map[string]any{}
-	_ = jsonv2.Unmarshal(standard, &settings, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)) // as hosts do
-	switch h {
-	case ClaudeCode:
-		if settings["disableAllHooks"] == true {
-			return "disableAllHooks is true"
-		}
-	case Gemini:
-		hooks, _ := settings["hooksConfig"].(map[string]any)
-		if disabled, _ := hooks["disabled"].([]any); slices.Contains(disabled, any(command)) {
-			return "hooksConfig.disabled has it"
-		}
-		if hooks["enabled"] == false {
-			return "hooksConfig.enabled is false"
-		}
-	}
-	return ""
-}
-
-// Reads reports whether the host can read the file at all: Gemini CLI alone is known to take
-// more than JSON.
-func (h *Host) Reads(content []byte) bool { return h == Gemini || json.Valid(content) }
 
 // Words are the program and the arguments of a command line that runs this program, whatever
 // its path, and nothing else.

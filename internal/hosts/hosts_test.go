@@ -327,33 +327,6 @@ func TestBeside(t *testing.T) {
 	}
 }
 
-// TestOff: where hooks are switched off, in whichever form the host reads.
-func TestOff(t *testing.T) {
-	for _, c := range []struct {
-		h             *Host
-		content, want string
-	}{
-		{ClaudeCode, `{"disableAllHooks":true}`, "disableAllHooks is true"},
-		{ClaudeCode, `{"disableAllHooks":false,"hooksConfig":1,"disableAllHooks":true}`, "disableAllHooks is true"},
-		{ClaudeCode, `{"disableAllHooks":false}`, ""},
-		{ClaudeCode, `{"hooksConfig":{"enabled":false}}`, ""},
-		{ClaudeCode, `[`, ""},
-		{Gemini, "{\"hooksConfig\":{\"enabled\":false}} // x", "hooksConfig.enabled is false"},
-		{Gemini, `{"hooksConfig":{"disabled":["a","helm-ai-kernel hook gemini"]}}`, "hooksConfig.disabled has it"},
-		{Gemini, `{"hooksConfig":{"enabled":true,"disabled":["a"]}}`, ""},
-		{Gemini, `{"hooksConfig":[]}`, ""},
-		{Codex, "[features]\nhooks = false\n", "features.hooks is false"},
-		{Codex, "features.codex_hooks = false\n", "features.codex_hooks is false"},
-		{Codex, "[features]\nhooks = true\n", ""},
-		{Codex, "", ""},
-		{Codex, "x = [", ""},
-	} {
-		if got := c.h.Off([]byte(c.content), "helm-ai-kernel hook "+c.h.Name); got != c.want {
-			t.Errorf("%s: %s is off because %q", c.h.Name, c.content, got)
-		}
-	}
-}
-
 // TestRefused: what cannot be read is not changed.
 func TestRefused(t *testing.T) {
 	for _, bad := range []string{"[", "[]", "null", "1", `"x"`, "{", `{"hooks":[]}`, `{"hooks":null}`, `{"hooks":{"PreToolUse":{}}}`, `{"hooks":{"PreToolUse":[1]}}`,
