@@ -26,15 +26,16 @@ def kernel(path, body):
 def model(events):
     """The next step, as structured output. Put a language model here, with a prompt of your
     own that shows it the events; this one is scripted, and corrects itself when it is denied."""
-    results = [e["result"] for e in events if "result" in e]
-    if not results:
+    last = next((e["result"] for e in reversed(events) if "result" in e), None)
+    if last is None:
         return {"tool": "orders.lookup", "arguments": {"order": "A-17"}}
-    if len(results) == 1:
+    if "paid" in last:
         return {"tool": "refund.pay", "arguments": {"order": "A-17", "amount": 90000}}
-    if "denied" in results[1] and len(results) == 2:
-        return {"tool": "human.ask", "arguments": {"question": "90000 is too much. How much shall I refund?"}}
-    if len(results) == 3:
-        return {"tool": "refund.pay", "arguments": {"order": "A-17", "amount": int(results[2]["answer"])}}
+    if last.get("answer", "").isdecimal():
+        return {"tool": "refund.pay", "arguments": {"order": "A-17", "amount": int(last["answer"])}}
+    if "denied" in last or "answer" in last:
+        question = last.get("message", "That is no amount.") + " How much shall I refund?"
+        return {"tool": "human.ask", "arguments": {"question": question}}
     return {"tool": "done", "arguments": {}}
 
 
