@@ -212,9 +212,6 @@ func each(t *testing.T, test func(*testing.T, *host)) {
 func TestSession(t *testing.T) {
 	each(t, func(t *testing.T, h *host) {
 		s := newSite(t, h, h.shell("echo hello >> out.txt"), h.shell("touch denied.txt"), h.shell("mkdir asked"), h.shell("false"), h.shell("echo hello >> out.txt"))
-		if out := s.helm("doctor"); !strings.Contains(out, s.agent) || !strings.Contains(out, "blocked") {
-			t.Errorf("the doctor says %s", out)
-		}
 		go s.person()
 		s.play()
 		out, _ := os.ReadFile(filepath.Join(s.project, "out.txt"))
