@@ -87,6 +87,11 @@ type site struct {
 // newSite has a kernel, whose hooks are set up.
 func newSite(t *testing.T, h *host, steps ...step) *site {
 	t.Helper()
+	return newSiteUnder(t, h, fmt.Sprintf(policy, h.tool, h.arg), steps...)
+}
+
+func newSiteUnder(t *testing.T, h *host, policy string, steps ...step) *site {
+	t.Helper()
 	installed := os.Getenv("HELM_TEST_HOSTS")
 	if installed == "" {
 		t.Skip("SKIPPED: real hosts are tested by make test-hosts")
@@ -104,7 +109,7 @@ func newSite(t *testing.T, h *host, steps ...step) *site {
 	ln.Close()
 	s.address = "http://" + ln.Addr().String()
 	file := filepath.Join(s.home, "policy.toml")
-	s.write(file, fmt.Sprintf(policy, h.tool, h.arg))
+	s.write(file, policy)
 	if err := os.MkdirAll(s.project, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -250,6 +255,27 @@ func TestWithoutKernel(t *testing.T) {
 		}
 		if told := s.model.told(); len(told) != 1 || !strings.Contains(told[0], "no server answers") {
 			t.Errorf("the model was told %q", told)
+		}
+	})
+}
+
+// TestApprovedLater: a call for which nobody answers in time is blocked, and the agent is told
+// so, and to make it again; it runs when it is made again after an approval, and once.
+func TestApprovedLater(t *testing.T) {
+	each(t, func(t *testing.T, h *host) {
+		again := h.shell("mkdir asked")
+		s := newSite(t, h, h.shell("mkdir asked"), again, h.shell("mkdir asked"))
+		again.input[""] = func() { s.person() }
+		s.helm("setup", h.agent, "--scope", "user", "--server", s.address, "--wait", "500ms")
+		s.play()
+		told := s.model.told()
+		if len(told) != 3 || !strings.Contains(told[0], "helm-ai-kernel approvals approve") || !strings.Contains(told[0], "again") || strings.Contains(told[1], "approvals approve") {
+			t.Errorf("the model was told %q", told)
+		}
+		list := s.helm("receipts", "list", "--agent", s.agent)
+		t.Log(list)
+		if !s.exists("asked") || strings.Count(list, "ask ESCALATED_BY_RULE") != 2 || strings.Count(list, "ask APPROVED") != 1 || strings.Count(list, " after ") != 1 {
+			t.Errorf("asked: %t", s.exists("asked"))
 		}
 	})
 }

@@ -13,6 +13,7 @@ type host struct {
 	failed  string // the outcome of a command that ran and failed
 	program string // below the folder that it was installed in
 	shell   func(command string) step
+	slug    string                                                  // its model's name, where that matters
 	note    string                                                  // the MCP server's tool, as the model calls it
 	setUp   func(s *site)                                           // its settings, beside the hooks
 	run     func(s *site, api string) (args, env []string)          // its command line
@@ -40,10 +41,11 @@ var codex = &host{
 	agent: "codex", tool: "codex.exec_command", arg: "cmd", failed: "ok after",
 	program: "node_modules/@openai/codex-linux-x64/vendor/x86_64-unknown-linux-musl/bin/codex",
 	shell:   func(command string) step { return step{"exec_command", obj{"cmd": command}} },
+	slug:    "stand-in",
 	note:    "mcp__notes/note",
 	setUp:   func(*site) {},
 	run: func(s *site, api string) (args, env []string) {
-		s.write(filepath.Join(s.user, ".codex/config.toml"), `model = "stand-in"
+		s.write(filepath.Join(s.user, ".codex/config.toml"), `model = "`+s.slug+`"
 model_provider = "stand-in"
 [model_providers.stand-in]
 name = "stand-in"

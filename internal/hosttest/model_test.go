@@ -15,7 +15,8 @@ import (
 
 type obj = map[string]any
 
-// A step is what the model does: a tool call, or, without a tool, its last word.
+// A step is what the model does: a tool call, or, without a tool, its last word. A function
+// among the arguments is none: it is called before the step.
 type step struct {
 	tool  string
 	input obj
@@ -62,6 +63,9 @@ func (m *model) next(began string, told []string) step {
 	}
 	for arg, v := range s.input {
 		switch v := v.(type) {
+		case func():
+			delete(s.input, arg)
+			v()
 		case found:
 			s.input[arg] = json.Number(v.in(last))
 		case []found:
@@ -144,7 +148,7 @@ func (m *model) responses(w http.ResponseWriter, r *http.Request) {
 		if in.Type == "message" {
 			began += string(in.Content)
 		}
-		if in.Type == "function_call_output" {
+		if in.Type == "function_call_output" || in.Type == "custom_tool_call_output" {
 			told = append(told, string(in.Output))
 		}
 	}
@@ -158,6 +162,10 @@ func (m *model) responses(w http.ResponseWriter, r *http.Request) {
 		item := obj{"type": "function_call", "name": s.tool, "arguments": text(s.input), "call_id": fmt.Sprintf("call_%02d", len(told)+1)}
 		if space, tool, ok := strings.Cut(s.tool, "/"); ok {
 			item["namespace"], item["name"] = space, tool
+		}
+		if s.tool == "apply_patch" { // it has a text for its arguments
+			item["type"], item["input"] = "custom_tool_call", s.input["input"]
+			delete(item, "arguments")
 		}
 		event("response.output_item.done", obj{"item": item})
 	}
