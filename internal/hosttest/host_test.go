@@ -59,10 +59,16 @@ extra = true
 [[tool]]
 name = "codex.multi_agent_v1wait_agent"
 extra = true
+[[tool]]
+name = "gemini.invoke_agent"
+extra = true
+[[tool]]
+name = "gemini.complete_task"
+extra = true
 [[rule]]
 id = "subagents"
 verdict = "ALLOW"
-tools = ["claude-code.Task", "claude-code.Agent", "codex.spawn_agent", "codex.multi_agent_v1wait_agent"]
+tools = ["claude-code.Task", "claude-code.Agent", "codex.spawn_agent", "codex.multi_agent_v1wait_agent", "gemini.invoke_agent", "gemini.complete_task"]
 [[tool]]
 name = "notes.note"
 args = { text = "string" }
@@ -333,15 +339,19 @@ func TestCodexTypes(t *testing.T) {
 }
 
 // TestSubagents: what a subagent does is decided too, and its name and kind are in the call's
-// context. The stand-in for Codex's model gives both conversations' calls the same ids.
+// context, where the host tells them. The stand-in for Codex's model gives both conversations' calls the same ids.
 func TestSubagents(t *testing.T) {
 	for h, start := range map[*host][]step{
 		claudeCode: {{"Task", obj{"description": "a task", "prompt": subtask, "subagent_type": "general-purpose"}}},
 		codex:      {{"multi_agent_v1/spawn_agent", obj{"message": subtask}}, {"multi_agent_v1/wait_agent", obj{"targets": []found{`agent_id\W+([\w-]+)`}}}},
+		gemini:     {{"invoke_agent", obj{"agent_name": "generalist", "prompt": subtask}}},
 	} {
 		t.Run(h.agent, func(t *testing.T) {
 			s := newSite(t, h, start...)
 			s.model.below = &model{steps: []step{h.shell("echo hello > sub.txt"), h.shell("touch sub-denied.txt")}}
+			if h == gemini {
+				s.model.below.steps = append(s.model.below.steps, step{"complete_task", obj{"result": obj{"response": "That is all."}}})
+			}
 			s.play()
 			if !s.exists("sub.txt") || s.exists("sub-denied.txt") {
 				t.Errorf("sub.txt: %t, sub-denied.txt: %t", s.exists("sub.txt"), s.exists("sub-denied.txt"))
@@ -351,7 +361,7 @@ func TestSubagents(t *testing.T) {
 			}
 			s.helm("evidence", "export", "--agent", s.agent, "-o", filepath.Join(s.project, "pack.tar"))
 			pack, _ := os.ReadFile(filepath.Join(s.project, "pack.tar"))
-			if !bytes.Contains(pack, []byte("/context/subagent_type")) || !bytes.Contains(pack, []byte("/context/permission_mode")) {
+			if h != gemini && (!bytes.Contains(pack, []byte("/context/subagent_type")) || !bytes.Contains(pack, []byte("/context/permission_mode"))) {
 				t.Error("the log does not say which subagent it was")
 			}
 			t.Log(s.helm("receipts", "list", "--agent", s.agent))

@@ -182,14 +182,17 @@ func (m *model) generateContent(w http.ResponseWriter, r *http.Request) {
 		Tools    []json.RawMessage
 		Contents []struct {
 			Parts []struct {
+				Text             string
 				FunctionResponse struct{ Response json.RawMessage }
 			}
 		}
 	}
 	read(r, &req)
 	var told []string
+	began := ""
 	for _, c := range req.Contents {
 		for _, p := range c.Parts {
+			began += p.Text
 			if p.FunctionResponse.Response != nil {
 				told = append(told, string(p.FunctionResponse.Response))
 			}
@@ -197,7 +200,7 @@ func (m *model) generateContent(w http.ResponseWriter, r *http.Request) {
 	}
 	s := step{}
 	if len(req.Tools) > 0 {
-		s = m.next("", told)
+		s = m.next(began, told)
 	}
 	part := obj{"text": "That is all."}
 	if s.tool != "" {
