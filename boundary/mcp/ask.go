@@ -114,7 +114,7 @@ func action(result jsontext.Value) (a string) {
 // progress tells the client that its call waits. The numbers only grow, and stay below what
 // the server may begin with.
 func (r *Relay) progress(ctx context.Context, c *call, a *Approval) {
-	what := fmt.Sprintf("waits for an approval, until %s: helm-ai-kernel approvals approve %s", a.Expires, a.ID)
+	what := fmt.Sprintf("waits for an approval, until %s: %s", a.Expires, a.Approve)
 	for n := 1; ctx.Err() == nil; n++ {
 		r.toClient(fmt.Appendf(nil, `{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":%s,"progress":%g,"message":%q}}`, c.params.meta.progress, float64(n)/1e6, what))
 		select {

@@ -51,7 +51,7 @@ func TestWaitsForPeople(t *testing.T) {
 	}{
 		{"approved", 12 * time.Second, allow, 3, "", 12 * time.Second},
 		{"refused", 12 * time.Second, deny, 3, "DENY by no", 12 * time.Second},
-		{"not answered", time.Hour, nil, 11, "ESCALATE by ask (ASK): ask somebody. The call was not made. A person has to approve this very call, until 2030-01-01T00:00:00Z: helm-ai-kernel approvals approve e1. When it is approved, make the same call again.", 52 * time.Second},
+		{"not answered", time.Hour, nil, 11, "ESCALATE by ask (ASK): ask somebody. The call was not made. A person has to approve this very call, until 2030-01-01T00:00:00Z: helm approve e1. When it is approved, make the same call again, with each argument word for word.", 52 * time.Second},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -161,7 +161,7 @@ func TestElicitsInVain(t *testing.T) {
 // Who may not answer, or cannot be shown what it is about, is not asked.
 func TestDoesNotElicit(t *testing.T) {
 	operator := *escalate
-	operator.Approval = &Approval{ID: "e1"}
+	operator.Approval = &Approval{ID: "e1", Approve: "helm approve e1"}
 	for _, c := range []struct{ name, initialize, call string }{
 		{"no elicitation", `{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"capabilities":{}}}`, call7},
 		{"by URL only", `{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"capabilities":{"elicitation":{"url":{}}}}}`, call7},

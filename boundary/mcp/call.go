@@ -196,7 +196,7 @@ func (r *Relay) decide(c *call) (why string, needs *needed) {
 func refusal(d *Decision) string {
 	s := fmt.Sprintf("%s by %s (%s): %s The call was not made.", d.Verdict, d.Rule, d.Reason.Code, sentence(d.Reason.Message))
 	if d.Verdict == helm.Escalate && d.Approval != nil {
-		return s + fmt.Sprintf(" A person has to approve this very call, until %s: helm-ai-kernel approvals approve %s. When it is approved, make the same call again.", d.Approval.Expires, d.Approval.ID)
+		return s + fmt.Sprintf(" A person has to approve this very call, until %s: %s. When it is approved, make the same call again, with each argument word for word.", d.Approval.Expires, d.Approval.Approve)
 	}
 	return s + " The same call gets the same answer under this policy. Receipt " + d.ID
 }

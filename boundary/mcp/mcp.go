@@ -58,7 +58,8 @@ type Decision struct {
 type Approval struct {
 	ID       string
 	Expires  string
-	ByClient bool // the client's user may answer
+	Approve  string // the command that approves it
+	ByClient bool   // the client's user may answer
 }
 
 // An Outcome is how a call ended.

@@ -86,7 +86,7 @@ var (
 	allow    = &Decision{ID: "a1", Verdict: helm.Allow, Rule: "may", Enforced: true}
 	deny     = &Decision{ID: "d1", Verdict: helm.Deny, Rule: "no", Reason: helm.Reason{Code: "TOO_MUCH", Message: "At most 5"}, Enforced: true}
 	escalate = &Decision{ID: "e1", Verdict: helm.Escalate, Rule: "ask", Reason: helm.Reason{Code: "ASK", Message: "ask somebody"}, Enforced: true,
-		Approval: &Approval{ID: "e1", Expires: "2030-01-01T00:00:00Z", ByClient: true}}
+		Approval: &Approval{ID: "e1", Expires: "2030-01-01T00:00:00Z", Approve: "helm approve e1", ByClient: true}}
 )
 
 // A pipe is one direction of a wire.

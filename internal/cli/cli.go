@@ -55,6 +55,8 @@ type app struct {
 	server string
 	token  string // path of a file with a token
 	json   bool
+
+	given []string // --home and --server with their values, where the command line has them
 }
 
 // version is set by the build.
@@ -199,6 +201,11 @@ func exactly(n int) cobra.PositionalArgs {
 
 // environment sets the flags that the command line left out from HELM_* variables.
 func (a *app) environment(cmd *cobra.Command) (err error) {
+	for _, name := range []string{"home", "server"} {
+		if f := cmd.Flags().Lookup(name); f != nil && f.Changed {
+			a.given = append(a.given, "--"+name, f.Value.String())
+		}
+	}
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
 		name := "HELM_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
 		if v, ok := os.LookupEnv(name); ok && !f.Changed && err == nil {

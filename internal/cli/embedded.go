@@ -15,6 +15,7 @@ import (
 
 	"github.com/helm-ai-kernel/helm-ai-kernel/access"
 	"github.com/helm-ai-kernel/helm-ai-kernel/boundary/httpapi"
+	"github.com/helm-ai-kernel/helm-ai-kernel/internal/hosts"
 	"github.com/helm-ai-kernel/helm-ai-kernel/kernel"
 	"github.com/helm-ai-kernel/helm-ai-kernel/ledger"
 	"github.com/helm-ai-kernel/helm-ai-kernel/policy"
@@ -36,6 +37,21 @@ func (k *asking) flags(cmd *cobra.Command) {
 	f.BoolVar(&k.embedded, "embedded", false, "ask no server: open the log of the home in this process. The agent's user can then read the log's key")
 	f.StringVar(&k.policy, "policy", "", "with --embedded: the policy file; default: the policy that the log shows active")
 	k.home.flags(cmd)
+}
+
+// toApprove is the command that approves a call, where the log that was asked is found: who
+// answers has the same environment perhaps, and not the command line that asked. Where no
+// server runs there is none to answer to.
+func (a *app) toApprove(k *asking, id string) string {
+	command := hosts.CommandLine("helm-ai-kernel", append([]string{"approvals", "approve", id}, a.given...)...)
+	if !k.embedded {
+		return command
+	}
+	serve := append([]string{"serve", "--policy", "FILE"}, a.given...)
+	if k.home.store != "" {
+		serve = append(serve, "--store", k.home.store)
+	}
+	return command + ", while a server runs over this log: " + hosts.CommandLine("helm-ai-kernel", serve...)
 }
 
 // reach returns a client of the kernel that is to be asked, and what ends it.

@@ -235,7 +235,7 @@ func (a *app) answerHook(ctx context.Context, h *hook.Host, kernel *asking, agen
 	}
 	switch e.Moment {
 	case hook.Before:
-		err = hookBefore(ctx, c, e, calls, wait)
+		err = hookBefore(ctx, c, e, calls, wait, func(id string) string { return a.toApprove(kernel, id) })
 	case hook.After:
 		err = hookAfter(ctx, c, e, calls)
 	case hook.Ended:
@@ -256,8 +256,8 @@ func openCalls(e *hook.Event) (*hook.Calls, error) {
 	return &hook.Calls{Dir: filepath.Join(dir, "helm-ai-kernel", "calls")}, nil
 }
 
-// hookBefore returns an error unless the call may go on.
-func hookBefore(ctx context.Context, c *client, e *hook.Event, calls *hook.Calls, wait time.Duration) (err error) {
+// hookBefore returns an error unless the call may go on. approve is the command that approves one.
+func hookBefore(ctx context.Context, c *client, e *hook.Event, calls *hook.Calls, wait time.Duration, approve func(id string) string) (err error) {
 	if calls != nil {
 		if err := calls.Begin(e); err != nil {
 			return err
@@ -277,8 +277,10 @@ func hookBefore(ctx context.Context, c *client, e *hook.Event, calls *hook.Calls
 	case d.Verdict == helm.Allow || d.Verdict.Valid() && !d.Enforced:
 		return nil
 	case d.Verdict == helm.Escalate && d.Approval != nil:
-		return fmt.Errorf("ESCALATE by %s (%s): %s A person has to approve this very call, until %s: helm-ai-kernel approvals approve %s. When it is approved, make the same call again",
-			d.Rule, d.Reason.Code, sentence(d.Reason.Message), d.Approval.Expires, d.Approval.ID)
+		return fmt.Errorf("ESCALATE by %s (%s): %s A person has to approve this very call, until %s: %s. When it is approved, make the same call again, with each argument word for word",
+			d.Rule, d.Reason.Code, sentence(d.Reason.Message), d.Approval.Expires, approve(d.Approval.ID))
+	case d.Reason.Code == helm.DefaultDeny: // the policy's author has to know the name, and the host has another
+		return fmt.Errorf("%s by %s (%s): %s Policies name its tool %s. Receipt %s", d.Verdict, d.Rule, d.Reason.Code, sentence(d.Reason.Message), e.Call.Tool, d.ID)
 	}
 	return fmt.Errorf("%s by %s (%s): %s Receipt %s", d.Verdict, d.Rule, d.Reason.Code, sentence(d.Reason.Message), d.ID)
 }

@@ -128,7 +128,7 @@ func (a *app) wrap(ctx context.Context, asked *asking, name, agent string, wait 
 			err = derr
 		}
 	}()
-	k := &mcpKernel{c, "mcp." + name}
+	k := &mcpKernel{c, "mcp." + name, func(id string) string { return a.toApprove(asked, id) }}
 	note := func(s string) { fmt.Fprintf(a.err, "helm-ai-kernel: mcp %s: %s\n", name, safeText(s)) }
 	server, err := mcp.Start(args, a.err)
 	if err != nil {
@@ -153,6 +153,7 @@ func (writeCloser) Close() error { return nil }
 type mcpKernel struct {
 	client   *client
 	boundary string
+	approve  func(id string) string // the command that approves a call
 }
 
 func (k *mcpKernel) Decide(ctx context.Context, call helm.Call, wait time.Duration) (*mcp.Decision, error) {
@@ -163,7 +164,7 @@ func (k *mcpKernel) Decide(ctx context.Context, call helm.Call, wait time.Durati
 	}
 	out := &mcp.Decision{ID: d.ID, Verdict: d.Verdict, Rule: d.Rule, Reason: d.Reason, Enforced: d.Enforced, Repeated: d.Repeated}
 	if d.Approval != nil {
-		out.Approval = &mcp.Approval{ID: d.Approval.ID, Expires: d.Approval.Expires, ByClient: d.Approval.Grade == receipt.GradeClient}
+		out.Approval = &mcp.Approval{ID: d.Approval.ID, Expires: d.Approval.Expires, Approve: k.approve(d.Approval.ID), ByClient: d.Approval.Grade == receipt.GradeClient}
 	}
 	return out, nil
 }

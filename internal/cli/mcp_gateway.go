@@ -167,12 +167,13 @@ func (a *app) gateway(ctx context.Context, file string, wait time.Duration) erro
 	}
 	note := func(s string) { fmt.Fprintf(a.err, "helm-ai-kernel: mcp gateway: %s\n", safeText(s)) }
 	g.Wait, g.Log = wait, note
+	approve := func(id string) string { return a.toApprove(&asking{}, id) }
 	g.Kernel = func(agent, server string) mcp.Kernel {
 		c := clients[agent]
 		if c == nil {
 			c = common
 		}
-		return &mcpKernel{c, "mcp." + server}
+		return &mcpKernel{c, "mcp." + server, approve}
 	}
 	ln, err := net.Listen("tcp", conf.Listen)
 	if err != nil {
@@ -181,7 +182,7 @@ func (a *app) gateway(ctx context.Context, file string, wait time.Duration) erro
 	var ends []func(string)
 	for _, s := range g.Servers {
 		from := strings.Join(s.Command, " ") + s.URL
-		k := &mcpKernel{common, "mcp." + s.Name}
+		k := &mcpKernel{common, "mcp." + s.Name, approve}
 		ends = append(ends, k.begin(note, fmt.Sprintf("every tools/call to the MCP server %s (%.200s) through the gateway at %s; not what the server does of its own accord, its resources and prompts, and not what reaches it another way", s.Name, from, ln.Addr())))
 	}
 	mux := http.NewServeMux()
