@@ -33,7 +33,7 @@ func (a *app) mcpWrapCmd() *cobra.Command {
 	var name, agent string
 	var wait time.Duration
 	var k asking
-	cmd := &cobra.Command{Use: "wrap [--name NAME] -- COMMAND...", Short: "Put an MCP server behind the boundary", Args: command,
+	cmd := &cobra.Command{Use: "wrap [flags] -- COMMAND...", Short: "Put an MCP server behind the boundary", Args: command,
 		Long: `Start an MCP server that speaks over its standard input and output, and stand between it
 and the client: every tools/call is put to the kernel before the server is told, and its
 result is the outcome. Everything else passes as it is. The tool is NAME.TOOL in policies.

@@ -19,7 +19,7 @@ const maxToolName = 195
 
 func (a *app) importMCPCmd() *cobra.Command {
 	var name string
-	c := &cobra.Command{Use: "import-mcp [--name NAME] -- COMMAND...", Short: "Print a policy to start from, for an MCP server's tools", Args: command,
+	c := &cobra.Command{Use: "import-mcp [flags] -- COMMAND...", Short: "Print a policy to start from, for an MCP server's tools", Args: command,
 		Long: `Start an MCP server, ask what tools it has, and print a policy to start from: a [[tool]] for each, by
 its input schema, an ALLOW for those of which the server says that they change nothing, and an ESCALATE
 for the others. What a server says of itself is checked by nobody: read it, and change it.`,

@@ -24,7 +24,7 @@ const inspectFor = 2 * time.Minute
 func (a *app) mcpToolsCmd() *cobra.Command {
 	var name string
 	var full bool
-	list := &cobra.Command{Use: "list [--name NAME] -- COMMAND...", Short: "What tools an MCP server has, and whether they are pinned", Args: command,
+	list := &cobra.Command{Use: "list [flags] -- COMMAND...", Short: "What tools an MCP server has, and whether they are pinned", Args: command,
 		Long: `Start an MCP server, ask what tools it has, and ask the kernel which definitions are pinned.
 Nothing is pinned by looking. What a person would not see in a description, such as characters without
 a width and escape sequences, is shown as \u{XXXX}, and counted.`,
