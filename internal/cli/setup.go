@@ -115,7 +115,7 @@ func (a *app) setUp(cmd *cobra.Command, s *setup) error {
 		a.printf("not recorded in the log: %s\n", safeText(err.Error()))
 	}
 	if !s.remove {
-		a.printf("It covers %s. More in docs/agents.md.\nMind that %s.\nSee that it blocks: helm-ai-kernel doctor\n", covered(s.host), s.host.Caveat)
+		a.printf("It covers %s. More in docs/agents.md.\nTo the policy its tools are %s.NAME: one that names none of them denies every call.\nMind that %s.\nSee that it blocks: helm-ai-kernel doctor\n", covered(s.host), s.host.Name, s.host.Caveat)
 	}
 	return nil
 }
