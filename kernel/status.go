@@ -39,6 +39,10 @@ type PolicyStatus struct {
 	Since   string `json:"since"`
 	Index   uint64 `json:"index"` // of the entry that activated it
 	Engine  string `json:"engine"`
+
+	// Tools are the names and patterns of all that are not denied whatever the call says; nil: this
+	// version cannot evaluate the policy.
+	Tools []string `json:"tools,omitzero"`
 }
 
 // A LogStatus is the log's head.
@@ -98,7 +102,10 @@ func (k *Kernel) Status(ctx context.Context) (*Status, error) {
 			}
 			if p, ok := st.Body.(*receipt.Policy); ok {
 				s.Mode = p.Mode
-				s.Policy = &PolicyStatus{p.Policy.ID, p.Policy.Version, hex.EncodeToString(sha[:]), receipt.FormatTime(since), index, p.Policy.Engine}
+				s.Policy = &PolicyStatus{ID: p.Policy.ID, Version: p.Policy.Version, SHA256: hex.EncodeToString(sha[:]), Since: receipt.FormatTime(since), Index: index, Engine: p.Policy.Engine}
+				if active, err := k.activeIn(v); err == nil {
+					s.Policy.Tools = active.Tools()
+				}
 			}
 		}
 		if at := v.Frozen(); at != 0 {

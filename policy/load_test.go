@@ -230,3 +230,13 @@ expect = { verdict = "ALLOW" }
 		t.Error("a file that is none is tested")
 	}
 }
+
+func TestTools(t *testing.T) {
+	p := mustCompile(t, "[[tool]]\nname = \"a.x\"\n[[tool]]\nname = \"b.y\"\n[[tool]]\nname = \"c.z\"\n"+aRule("one", "ALLOW", "b.y", "")+aRule("two", "ESCALATE", "a.*", "")+aRule("three", "DENY", "c.z", "")+aRule("four", "ALLOW", "b.y", ""))
+	if got := fmt.Sprint(p.Tools()); got != "[a.* b.y]" {
+		t.Error(got)
+	}
+	if got := mustCompile(t, "").Tools(); got == nil || len(got) > 0 {
+		t.Error("of a policy without rules", got)
+	}
+}

@@ -112,6 +112,19 @@ func (p *Policy) SHA256() [32]byte { return p.sha256 }
 // Source returns the file's bytes.
 func (p *Policy) Source() []byte { return slices.Clone(p.source) }
 
+// Tools are the names and patterns of the tools that rules other than DENY are about, sorted:
+// a call of any other tool is denied, whatever it says.
+func (p *Policy) Tools() []string {
+	names := []string{}
+	for i := range p.rules {
+		if p.rules[i].verdict != helm.Deny {
+			names = append(names, p.rules[i].tools...)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
 // Expires returns how long an approval that the ESCALATE rule asks for stays
 // open.
 func (p *Policy) Expires(rule string) time.Duration {

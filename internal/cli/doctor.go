@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -77,7 +78,7 @@ func (a *app) examine(ctx context.Context, server, home bool) error {
 	down := false
 	seen := map[string]bool{}
 	for _, s := range asked {
-		name := fmt.Sprint(s.kernel.embedded, s.app.home, s.app.server)
+		name := s.where()
 		if seen[name] {
 			continue
 		}
@@ -85,7 +86,7 @@ func (a *app) examine(ctx context.Context, server, home bool) error {
 		if s.kernel.embedded {
 			found = append(found, checked{What: "server", State: checkOK, Says: "none is asked: the hook opens the log of " + s.app.home + " itself"})
 		} else {
-			checks, none := s.app.examineServer(ctx)
+			checks, none := s.app.examineServer(ctx, hostsAt(asked, name))
 			found, down = append(found, checks...), down || none
 		}
 		if !seen[s.app.home] {
@@ -142,8 +143,33 @@ func (a *app) examine(ctx context.Context, server, home bool) error {
 	return nil
 }
 
-// examineServer asks the server what is so. Without one nothing is allowed, and nothing done.
-func (a *app) examineServer(ctx context.Context) (found []checked, down bool) {
+// where names the kernel that the hook asks.
+func (s *installed) where() string {
+	return fmt.Sprint(s.kernel.embedded, s.app.home, s.app.server)
+}
+
+// hostsAt are the hosts whose hooks ask one kernel.
+func hostsAt(asked []*installed, where string) (all []*hosts.Host) {
+	for _, s := range asked {
+		if s.host != nil && s.where() == where && !slices.Contains(all, s.host) {
+			all = append(all, s.host)
+		}
+	}
+	return all
+}
+
+// lets reports whether a policy could let a call of a host pass: whether any tool that it does
+// not always deny could be one of the host's.
+func lets(tools []string, h *hosts.Host) bool {
+	return slices.ContainsFunc(tools, func(pattern string) bool {
+		head, _, star := strings.Cut(pattern, "*")
+		return strings.HasPrefix(pattern, h.Name+".") || star && strings.HasPrefix(h.Name+".", head)
+	})
+}
+
+// examineServer asks the server what is so, for the hosts whose hooks ask it. Without one
+// nothing is allowed, and nothing done.
+func (a *app) examineServer(ctx context.Context, of []*hosts.Host) (found []checked, down bool) {
 	c, err := a.client(true)
 	if err != nil {
 		return []checked{{What: "server", State: checkWrong, Says: err.Error()}}, true
@@ -170,6 +196,12 @@ func (a *app) examineServer(ctx context.Context) (found []checked, down bool) {
 		policy.State, policy.Says = checkWrong, fmt.Sprintf("%s version %d is in %s mode: nothing is blocked", st.Policy.ID, st.Policy.Version, st.Mode)
 	default:
 		policy.Says = fmt.Sprintf("%s version %d is enforced", st.Policy.ID, st.Policy.Version)
+		for _, h := range of {
+			if st.Policy.Tools != nil && !lets(st.Policy.Tools, h) {
+				policy.State = checkWarning
+				policy.Says += fmt.Sprintf("; it denies each of %s's own tools, for only rules of DENY, or none, are about %s.NAME", h.Title, h.Name)
+			}
+		}
 	}
 	if st.Process.PolicyError != "" {
 		policy.State, policy.Says = checkWrong, policy.Says+", and the file was not taken: "+st.Process.PolicyError
