@@ -98,7 +98,11 @@ func (r *replayer) spend(d *Decision, st *receipt.Statement, b *receipt.Decision
 		of := u.State(decimal.Decimal{})
 		so, known := r.budgets.used(st, b, &of)
 		if !known {
-			d.cannotTell("it depends on what was used of the budget %s, and earlier entries that may have taken of it are not in the pack", u.ID)
+			whose := ""
+			if shared := budget.Shared(b, &of); shared != of.Per {
+				whose = ", which is one of all callers without a token"
+			}
+			d.cannotTell("it depends on what was used of the budget %s%s, and earlier entries that may have taken of it are not in the pack", u.ID, whose)
 			return s, nil, false
 		}
 		used = append(used, so)

@@ -233,6 +233,31 @@ func TestBudgetsOfAPart(t *testing.T) {
 	}
 }
 
+// TestBudgetsWithoutTokens: callers without a token have one budget together, so that no part of
+// the log tells what was taken of it, and the answer says why.
+func TestBudgetsWithoutTokens(t *testing.T) {
+	s := newSite(t)
+	s.activateSource(append(fmt.Appendf(nil, testPolicy, 1, helm.Enforce), testBudgets[:strings.Index(testBudgets, "[[budget]]\nid = \"everyone\"")]...))
+	for _, agent := range []string{"b", "a"} {
+		s.call(helm.Call{Agent: agent, Session: "s", Tool: "pay.transfer", Arguments: []byte(`{"amount":9,"to":"x"}`), Principal: helm.PrincipalNone, Boundary: "test"}, helm.Allow, helm.AllowedByRule)
+	}
+	told := 0
+	for _, q := range []receipt.Query{{Agent: "a", Session: "s"}, {All: true}} {
+		if _, err := Run(s.asked(q), s.exported, nil, func(d *Decision) error {
+			told++
+			if q.All != (d.Answer == Agree) || !q.All && !strings.Contains(d.Why, "the budget calls, which is one of all callers without a token, and earlier entries") {
+				t.Errorf("%+v: %s %s", q, d.Answer, d.Why)
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if told != 3 {
+		t.Error(told)
+	}
+}
+
 // TestBudgetHidden hides an amount: the call is not told, and those after it are.
 func TestBudgetHidden(t *testing.T) {
 	s := spending(t)
