@@ -68,7 +68,7 @@ func (a *app) client(auth bool) (*client, error) {
 		c.noToken = "this command sends none of its own accord"
 		return c, nil
 	case ownErr != nil:
-		c.noToken = fmt.Sprintf("%s goes only to the server that %s names, and there is no such file", h.operatorToken(), h.serverFile())
+		c.noToken = fmt.Sprintf("%s goes only to the server that %s names, and there is no such file: this home has no server that runs", h.operatorToken(), h.serverFile())
 		return c, nil
 	}
 	named, err := address(own.Address)

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -47,7 +48,7 @@ func (a *app) toApprove(k *asking, id string) string {
 	if !k.embedded {
 		return command
 	}
-	serve := append([]string{"serve", "--policy", "FILE"}, a.given...)
+	serve := append([]string{"serve", "--policy", cmp.Or(k.policy, "FILE")}, a.given...) // under another, what was asked is void
 	if k.home.store != "" {
 		serve = append(serve, "--store", k.home.store)
 	}
