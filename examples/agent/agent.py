@@ -59,6 +59,8 @@ def step(state, answer):
     if decision["verdict"] == "ESCALATE":
         print(f"{call['tool']} waits for a person: helm-ai-kernel approvals approve {decision['approval']['id']}")
         return None
+    if decision["verdict"] == "DENY" and call["tool"] == "human.ask":  # whom else: it would ask for ever
+        raise SystemExit(f"the kernel denies human.ask, {decision['reason']['code']}: does it run under this agent's policy?")
     if decision["verdict"] == "DENY":
         result = {"denied": decision["reason"]["code"], "message": decision["reason"]["message"]}
     elif call["tool"] == "human.ask" and answer is None:
