@@ -12,6 +12,7 @@ import (
 	celast "cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
+	"cel.dev/cel-go/common/types/traits"
 	"cel.dev/cel-go/interpreter"
 	"cel.dev/cel-go/parser"
 
@@ -188,7 +189,7 @@ func variable(e celast.Expr) string {
 func shown(v ref.Val) string {
 	switch v := v.(type) {
 	case types.String:
-		return string(strictjson.AppendString(nil, string(v)))
+		return text(string(v))
 	case object:
 		return string(v.v.Append(nil))
 	case array:
@@ -199,6 +200,12 @@ func shown(v ref.Val) string {
 		return "hidden"
 	case *types.Err:
 		return "error"
+	case *command:
+		return text(strings.Join(append([]string{v.Name}, v.Args...), " "))
+	case *harm:
+		return text(v.Class + ": " + v.Command)
+	case *oneURL:
+		return text(v.Scheme + "://" + v.Host.Name + v.Path)
 	case opaque:
 		return "a " + strings.Trim(v.Type().TypeName(), "<>")
 	}
@@ -209,8 +216,17 @@ func shown(v ref.Val) string {
 		}
 		return string(out.Append(nil))
 	}
+	if all, ok := v.(traits.Lister); ok {
+		var out []string
+		for it := all.Iterator(); it.HasNext() == types.True; {
+			out = append(out, shown(it.Next()))
+		}
+		return "[" + strings.Join(out, ",") + "]"
+	}
 	return fmt.Sprint(v.Value())
 }
+
+func text(s string) string { return string(strictjson.AppendString(nil, s)) }
 
 // opaque are the values that can only be asked for their fields.
 type opaque interface {

@@ -117,6 +117,23 @@ func TestExplain(t *testing.T) {
 	}
 }
 
+// TestExplainFacts: what a condition read of lists of facts is shown.
+func TestExplainFacts(t *testing.T) {
+	p, err := Compile("facts.toml", []byte("[policy]\nid = \"f\"\nversion = 1\nformat = \"helm.policy/v1\"\n[[tool]]\nname = \"x\"\nargs = { c = \"command\", u = \"url\" }\n"+
+		"[[rule]]\nid = \"r\"\nverdict = \"DENY\"\ntools = [\"x\"]\nwhen = 'facts.shell.commands == [] && facts.shell.destroys == [] && facts.url.list == []'\n"+
+		"[[rule]]\nid = \"s\"\nverdict = \"DENY\"\ntools = [\"x\"]\nwhen = 'facts.shell.commands.exists(c, c.name == \"a\") || facts.shell.destroys.exists(d, d.class == \"a\") || facts.url.list.exists(u, u.path == \"a\")'\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := p.Explain(Input{Tool: "x", Arguments: parse(t, `{"c":"ls -l \"a b\"; rm -rf /","u":"https://x.example/y"}`), Context: parse(t, `{}`), Now: time.Unix(0, 0)})
+	got := fmt.Sprint(x.Rules)
+	for _, want := range []string{`["ls -l a b","rm -rf /"]`, `["files: rm -rf /"]`, `["https://x.example/y"]`} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%s is not in %s", want, got)
+		}
+	}
+}
+
 // TestExplainAgrees explains the calls of the release policy's tests: it says the same
 // as Evaluate, of each rule and of each change.
 func TestExplainAgrees(t *testing.T) {
