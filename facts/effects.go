@@ -79,11 +79,13 @@ type follower struct {
 	cwd     string   // where it begins, "." when that is not known
 	dirs    []string // where it may be now, the likeliest first
 	vars    map[string][][]value
+	zero    value   // $0
 	params  []value // $1 and on
 	given   bool    // params is what the text says, and nothing when that is nothing
 	funcs   map[string]*function
 	aliases map[string]string
-	files   map[string]value // what the text itself writes into files, and what it fetches
+	files   map[string]value // what the text itself writes into files, and what it fetches; all below a name that ends in /
+	trees   bool             // files has such a name
 	pipes   int              // process substitutions so far
 
 	alt  int // which value of variables that may have several is looked at
@@ -130,7 +132,7 @@ func (s *sink) add(v value) {
 }
 
 func newFollower(e *Effects, cwd string) *follower {
-	f := &follower{out: e, cwd: "."}
+	f := &follower{out: e, cwd: ".", zero: exactly("bash")}
 	if p := ParsePath(cwd, ""); cwd != "" && !p.Opaque {
 		f.cwd = p.Clean
 	}

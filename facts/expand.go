@@ -426,7 +426,7 @@ func (w *follower) parameter(x *syntax.ParamExp, p place) (list []value, join bo
 	join = name == "*"
 	switch index := x.Index.(type) {
 	case nil:
-		if len(list) > 1 && name != "@" && name != "*" { // an array without a subscript is its first
+		if len(list) > 1 && name != "@" && name != "*" && !p.zsh { // an array without a subscript is its first
 			list = list[:1]
 		}
 	case *syntax.Word:
@@ -661,7 +661,7 @@ func (w *follower) variable(name string, p place) ([]value, bool) {
 	case name == "#":
 		return []value{exactly(strconv.Itoa(len(w.params)))}, w.given
 	case name == "0":
-		return []value{exactly("bash")}, true
+		return []value{w.zero}, true
 	case isNumber(name) && name[0] != '-':
 		n, _ := strconv.Atoi(name)
 		if !w.given {
@@ -808,6 +808,14 @@ func (w *follower) arithmetic(x syntax.ArithmExpr, p place) value {
 		}
 	}
 	return dunno
+}
+
+// subscript follows the subscript of a variable's name, which bash evaluates once more
+// where a builtin takes the name.
+func (w *follower) subscript(name value) {
+	if strings.ContainsAny(name.text, "[$`") {
+		w.unknown("the name of a variable has a subscript")
+	}
 }
 
 // decisive notes a variable that decides what runs.

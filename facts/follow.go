@@ -159,8 +159,27 @@ func (w *follower) wrote(file string, v value) {
 
 // content is what the text knows of a file.
 func (w *follower) content(file string) (value, bool) {
-	v, ok := w.files[w.at(file)]
+	if len(w.files) == 0 {
+		return value{}, false
+	}
+	at := w.at(file)
+	v, ok := w.files[at]
+	for dir := path.Dir(at); !ok && w.trees && len(dir) > 1; dir = path.Dir(dir) {
+		v, ok = w.files[dir+"/"]
+	}
 	return v, ok
+}
+
+// wroteTree remembers that all below a directory came over the network, but for what
+// the text writes there itself.
+func (w *follower) wroteTree(dir string) {
+	at := w.at(dir)
+	w.wrote(at, value{anything, fetched | printed})
+	if v, ok := w.files[at]; ok {
+		delete(w.files, at)
+		w.files[at+"/"] = v
+		w.trees = true
+	}
 }
 
 // at is a file's name, made absolute as far as it can be.
@@ -410,6 +429,10 @@ func (w *follower) condition(x syntax.TestExpr, p place) {
 	case *syntax.ParenTest:
 		w.condition(x.X, p)
 	case *syntax.UnaryTest:
+		if name, ok := x.X.(*syntax.Word); ok && (x.Op == syntax.TsVarSet || x.Op == syntax.TsRefVar) {
+			w.subscript(w.single(name, p))
+			return
+		}
 		w.condition(x.X, p)
 	case *syntax.BinaryTest:
 		switch x.Op {

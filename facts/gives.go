@@ -118,6 +118,9 @@ func (w *follower) gives(name string, args []value, p place) {
 	case "read", "mapfile", "readarray":
 		w.readsVariables(name, a, p)
 	case "printf":
+		if name, ok := a.option("-v"); ok {
+			w.subscript(name)
+		}
 		if len(a.all) > 2 && a.all[0].is("-v") && isName(a.all[1].text) {
 			v, ok := printf(a.all[2:])
 			if !ok {
@@ -128,11 +131,17 @@ func (w *follower) gives(name string, args []value, p place) {
 		}
 	case "unset":
 		for _, x := range a.operands() {
-			if strings.ContainsAny(x.text, "[$`") {
-				w.unknown("the name of a variable has a subscript")
-			}
+			w.subscript(x)
 			delete(w.funcs, x.text)
 			w.set(x.text, [][]value{{{}}}, p.maybe)
+		}
+	case "test", "[":
+		if name, ok := a.option("-v", "-R"); ok {
+			w.subscript(name)
+		}
+	case "wait":
+		if name, ok := a.option("-p"); ok {
+			w.subscript(name)
 		}
 	case "hash", "enable", "bind", "complete", "compgen":
 		if len(a.all) > 0 && !a.all[0].is("-r") {
@@ -579,7 +588,7 @@ func (w *follower) parallel(a arguments, in, p place) {
 		}
 	}
 	if items == nil && p.in != nil {
-		items = w.fed(nil, "", p.in, false, true)
+		items = w.fed(nil, "", p.in, "\n")
 	}
 	if len(cmd) == 0 {
 		for _, x := range items {

@@ -39,7 +39,11 @@ func (w *follower) run(args []value, p place) {
 			return
 		}
 		outside := p
+		before := w.dirs
 		rest, what := w.unwrap(name, wrap, args[1:], &p)
+		if !slices.Equal(before, w.dirs) { // -C of env, -D of sudo: for what is wrapped only
+			defer func() { w.dirs = before }()
+		}
 		switch what {
 		case unknownOption:
 			w.unknown("an option of " + name + " that is not known")
@@ -196,6 +200,7 @@ var furtherWrappers = map[string]wrapper{
 func (w *follower) unwrap(name string, x wrapper, args []value, p *place) ([]value, unwrapped) {
 	replace, null := "", false // of xargs
 	perLine := false
+	delimiter := ""
 	for len(args) > 0 {
 		a := args[0]
 		if !a.known() {
@@ -250,7 +255,9 @@ func (w *follower) unwrap(name string, x wrapper, args []value, p *place) ([]val
 		switch {
 		case name == "xargs" && option == "I":
 			replace, perLine = val, true
-		case name == "xargs" && strings.Contains(a.text, "0") || option == "null":
+		case name == "xargs" && (option == "d" || option == "delimiter"):
+			delimiter = ansiC(val)
+		case name == "xargs" && (arguments{args[:1]}).flag("0", x.values) || a.is("--null"):
 			null = true
 		case name == "unshare" || name == "nsenter":
 			p.privileged = true
@@ -264,7 +271,6 @@ func (w *follower) unwrap(name string, x wrapper, args []value, p *place) ([]val
 		case strings.HasPrefix(option, "on-"):
 			w.persists("systemd-run --" + option)
 		case option == "D" || option == "chdir" || option == "working-directory":
-			defer func(dirs []string) { w.dirs = dirs }(w.dirs)
 			w.dirs = []string{join(w.dirs[0], val)}
 		}
 		args = args[1+used:]
@@ -287,7 +293,10 @@ func (w *follower) unwrap(name string, x wrapper, args []value, p *place) ([]val
 	if x.appends {
 		in := p.in
 		p.in, p.piped = nil, false
-		return w.fed(args, replace, in, null, perLine), innerCommand
+		if null || perLine {
+			delimiter = "\n" // what find is known to print has lines, with -print0 too
+		}
+		return w.fed(args, replace, in, delimiter), innerCommand
 	}
 	return args, innerCommand
 }
@@ -313,30 +322,33 @@ func (w *follower) envOption(args []value, p place) (rest []value, ok bool) {
 		}
 		var words []value
 		for _, f := range strings.Fields(inline) {
-			words = append(words, exactly(strings.Trim(f, `'"`)))
+			f = strings.ReplaceAll(strings.Trim(f, `'"`), "${HOME}", home)
+			if strings.Contains(f, "${") {
+				f = anything
+			}
+			words = append(words, exactly(f))
 		}
 		return slices.Concat(words, rest), false
 	case a == "-C" && len(args) > 2:
+		w.dirs = []string{join(w.dirs[0], args[1].text)}
 		return args[2:], true
 	case strings.HasPrefix(a, "--chdir=") && len(args) > 1:
+		w.dirs = []string{join(w.dirs[0], strings.TrimPrefix(a, "--chdir="))}
 		return args[1:], true
 	}
 	return nil, false
 }
 
-// fed is args with what xargs adds out of its input.
-func (w *follower) fed(args []value, replace string, in *value, null, perLine bool) []value {
+// fed is args with what xargs adds out of its input, which has words where delimiter is "".
+func (w *follower) fed(args []value, replace string, in *value, delimiter string) []value {
 	items := []value{{text: anything}}
 	if in != nil {
 		items[0].taint = in.taint
 		if !strings.Contains(in.text, anything) {
 			items = nil
-			var list []string
-			switch {
-			case null, perLine:
-				list = strings.Split(in.text, "\n")
-			default:
-				list = strings.Fields(in.text)
+			list := strings.Fields(in.text)
+			if delimiter != "" {
+				list = strings.Split(strings.TrimSuffix(in.text, "\n"), delimiter)
 			}
 			for _, x := range list {
 				if x != "" && len(items) < maxLoop {
@@ -364,7 +376,7 @@ func (w *follower) fed(args []value, replace string, in *value, null, perLine bo
 // plain follows a command that is no wrapper.
 func (w *follower) plain(name string, args []value, p place) {
 	switch {
-	case shells[name] || name == "fish" || name == "csh" || name == "tcsh" || name == "ion" || name == "elvish":
+	case shells[name] || otherShells[name]:
 		w.shell(name, args, p)
 		return
 	case name == "eval":
@@ -387,6 +399,9 @@ func (w *follower) plain(name string, args []value, p place) {
 	w.judge(name, args, p)
 	w.prints(name, args, p)
 }
+
+// otherShells are near enough to those of ParseShell for a rule that denies.
+var otherShells = set("fish csh tcsh ion elvish yash oksh loksh posh osh rc es nu xonsh mrsh")
 
 // shell follows what a shell is given to run.
 func (w *follower) shell(name string, args []value, p place) {
@@ -421,13 +436,13 @@ options:
 		w.out.FetchToInterpreter = true
 		w.unknown(name + " is driven over the network")
 	}
-	before, was := w.params, w.given
-	defer func() { w.params, w.given = before, was }()
+	before, was, zero := w.params, w.given, w.zero
+	defer func() { w.params, w.given, w.zero = before, was, zero }()
 	switch {
 	case inline && len(rest) > 0:
-		w.params, w.given = nil, true
-		if len(rest) > 2 {
-			w.params = rest[2:]
+		w.params, w.given, w.zero = nil, true, exactly(name)
+		if len(rest) > 1 {
+			w.zero, w.params = rest[1], rest[2:]
 		}
 		w.nested(rest[0], inner)
 	case len(rest) > 0 && !inline && !slices.ContainsFunc(args[1:i], func(v value) bool { return v.text == "-s" }) && !isStdin(rest[0].text):

@@ -70,8 +70,12 @@ func (w *follower) touches(name string, a arguments, args []value, p place) {
 				w.wrote(x.text, value{anything, printed})
 			}
 		}
+	case "tar", "gtar", "bsdtar", "unzip":
+		w.unpacks(name, a, p)
 	case "git":
-		if _, sub, after := subcommand(a); sub == "add" || sub == "show" || sub == "hash-object" || sub == "diff" || sub == "cat-file" {
+		if _, sub, after := subcommand(a); sub == "clone" {
+			w.cloned(after)
+		} else if sub == "add" || sub == "show" || sub == "hash-object" || sub == "diff" || sub == "cat-file" {
 			for _, x := range after.operands() {
 				if s := x.text; sub == "show" {
 					_, s, _ = strings.Cut(s, ":")
@@ -82,6 +86,44 @@ func (w *follower) touches(name string, a arguments, args []value, p place) {
 				}
 			}
 		}
+	}
+}
+
+// cloned remembers where a repository that was fetched lies.
+func (w *follower) cloned(a arguments) {
+	ops := a.operands("-b", "--branch", "-o", "--origin", "-c", "--config", "--depth", "-j", "--jobs", "--reference", "--separate-git-dir", "--template", "-u", "--upload-pack", "--filter")
+	if len(ops) == 0 || !strings.Contains(ops[0].text, ":") { // a directory of this machine
+		return
+	}
+	dir := strings.TrimSuffix(path.Base(ops[0].text), ".git")
+	if _, name, ok := strings.Cut(dir, ":"); ok {
+		dir = name
+	}
+	if len(ops) > 1 {
+		dir = ops[1].text
+	}
+	w.wroteTree(dir)
+}
+
+// unpacks notes where an archive goes to, and remembers that what is there was fetched when the archive was.
+func (w *follower) unpacks(name string, a arguments, p place) {
+	ops := a.operands("-C", "--directory", "-d", "--exclude", "-b")
+	if name != "unzip" && !a.has("x", "--extract", "--get") && !(len(ops) > 0 && strings.Trim(ops[0].text, "xzvfpjJkP") == "" && strings.Contains(ops[0].text, "x")) {
+		return
+	}
+	into, ok := a.option("-C", "--directory", "-d")
+	if ok {
+		w.writes(into, nil)
+	} else {
+		into = exactly(".")
+	}
+	from := p.in != nil && p.in.taint&fetched != 0
+	for _, x := range a.all {
+		v, ok := w.content(x.text)
+		from = from || ok && v.taint&fetched != 0
+	}
+	if from {
+		w.wroteTree(into.text)
 	}
 }
 
@@ -441,11 +483,11 @@ func (w *follower) talks(name string, a arguments, args []value, p place) {
 			}
 		}
 	}
-	if name == "wget" && !a.has("Oq", "--output-document") || name == "curl" && a.has("O", "--remote-name") || name == "wget" && !a.has("O", "--output-document") {
-		for _, x := range a.all {
-			if i := strings.Index(x.text, "://"); i >= 0 {
-				file, _, _ := strings.Cut(x.text[i+3:], "?")
-				dir, _ := a.option("-P", "--directory-prefix", "--output-dir")
+	if name == "curl" && (a.flag("O", "XHdouAebcFxTmwKDrECtQP") || a.has("", "--remote-name", "--remote-name-all")) || name == "wget" && !a.has("O", "--output-document") || name == "aria2c" && !a.has("o", "--out") {
+		dir, _ := a.option("-P", "--directory-prefix", "--output-dir", "-d")
+		for _, x := range a.all { // more words than URLs: nothing else is called like a file that is run
+			if _, file, ok := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(x.text, "https://"), "http://"), "/"); ok && x.text[0] != '-' {
+				file, _, _ = strings.Cut(file, "?")
 				w.wrote(join(w.at(dir.text), path.Base(file)), value{anything, fetched | printed})
 			}
 		}

@@ -32,7 +32,7 @@ var wrappers = map[string]wrapper{
 	"builtin": {},
 	"exec":    {flags: "cl", values: "a"},
 	"time":    {flags: "apqv", values: "fo", long: "append portability quiet verbose", longWith: "format output", writes: "o output"},
-	"xargs": {flags: "0oprtx", values: "adEILns", appends: true, reads: "a arg-file",
+	"xargs": {flags: "0oprtx", values: "adEILnPs", appends: true, reads: "a arg-file",
 		long: "null open-tty interactive no-run-if-empty verbose exit", longWith: "arg-file delimiter max-args max-procs max-chars"},
 	"stdbuf":  {values: "ioe", longWith: "input output error"},
 	"setsid":  {flags: "cfw", long: "ctty fork wait"},
