@@ -541,6 +541,7 @@ func (w *follower) assign(list []*syntax.Assign, p place) {
 					one.text = anything
 				}
 				v = []value{one}
+				w.environment(name, one, p) // it may be exported, before or later
 			}
 			alts = append(alts, v)
 		})

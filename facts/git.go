@@ -21,13 +21,14 @@ func subcommand(a arguments) (before []value, sub string, after arguments) {
 }
 
 // runsByConfig are the keys of git's configuration whose value is a command.
-var runsByConfig = []string{"core.pager", "core.sshcommand", "core.editor", "core.fsmonitor", "core.askpass", "diff.external", "sequence.editor", "credential.helper", "gpg.program", "uploadpack.packobjectshook", "init.templatedir", "core.gitproxy", "core.hookspath"}
+var runsByConfig = []string{"core.pager", "core.sshcommand", "core.editor", "core.fsmonitor", "core.askpass", "diff.external", "sequence.editor", "credential.helper", "gpg.program", "uploadpack.packobjectshook", "init.templatedir", "core.gitproxy", "core.hookspath", "include.path", "interactive.difffilter", "sendemail.smtpserver"}
 
 func gitRuns(key string) bool {
 	key = strings.ToLower(key)
 	return slices.Contains(runsByConfig, key) || strings.HasPrefix(key, "alias.") || strings.HasPrefix(key, "pager.") ||
 		strings.HasPrefix(key, "filter.") || strings.HasSuffix(key, ".textconv") || strings.HasSuffix(key, ".cmd") || strings.HasSuffix(key, ".driver") || strings.HasSuffix(key, ".command") ||
-		strings.HasPrefix(key, "credential.") && strings.HasSuffix(key, ".helper")
+		strings.HasPrefix(key, "credential.") && strings.HasSuffix(key, ".helper") || strings.HasPrefix(key, "gpg.") && strings.HasSuffix(key, ".program") ||
+		strings.HasPrefix(key, "remote.") && strings.HasSuffix(key, "pack") || strings.HasPrefix(key, "includeif.")
 }
 
 // git follows what git is given to run: aliases, pagers, hooks and the commands of bisect,
@@ -52,6 +53,9 @@ func (w *follower) git(a arguments, in place) {
 			w.gitCode(key, code, after, in)
 		}
 	}
+	if slices.ContainsFunc(after.all, func(v value) bool { return strings.HasPrefix(v.text, "--template=") }) && (sub == "init" || sub == "clone") {
+		w.unknown("git runs the hooks of a directory that is not looked into")
+	}
 	switch sub {
 	case "config":
 		ops := after.operands("-f", "--file", "--type", "--blob")
@@ -60,7 +64,7 @@ func (w *follower) git(a arguments, in place) {
 		}
 		if len(ops) > 1 && gitRuns(ops[0].text) {
 			w.persists("git config " + ops[0].shown())
-			if !strings.EqualFold(ops[0].text, "core.hookspath") && !strings.HasPrefix(ops[0].text, "credential") {
+			if !strings.EqualFold(ops[0].text, "core.hookspath") && !strings.HasPrefix(ops[0].text, "credential") && !strings.HasPrefix(ops[0].text, "include") {
 				w.gitCode(ops[0].text, ops[1].text, arguments{}, in)
 			}
 		}
@@ -74,8 +78,8 @@ func (w *follower) git(a arguments, in place) {
 		}
 	case "submodule":
 		if i := after.index("foreach"); i >= 0 {
-			if ops := (arguments{after.all[i+1:]}).operands(); len(ops) > 0 {
-				w.nested(joined(ops), in)
+			if code := (arguments{after.all[i+1:]}).from(); len(code) > 0 {
+				w.nested(joined(code), in)
 			}
 		}
 	case "filter-branch":
@@ -96,11 +100,15 @@ func (w *follower) git(a arguments, in place) {
 			w.suspectCode(code, in)
 		}
 	case "clone", "fetch", "pull", "push", "ls-remote", "remote", "archive", "submodule-add":
-		if code, ok := after.option("-u", "--upload-pack", "--receive-pack", "--exec"); ok && sub != "push" {
+		options := []string{"--upload-pack", "--receive-pack", "--exec", "-u"}
+		if sub == "push" { // whose -u is another
+			options = options[:3]
+		}
+		if code, ok := after.option(options...); ok {
 			w.nested(code, in)
 		}
 		for _, x := range after.all {
-			if code, ok := strings.CutPrefix(x.text, "ext::"); ok {
+			if _, code, ok := strings.Cut(x.text, "ext::"); ok {
 				w.nested(value{code, x.taint}, in)
 			}
 			w.remoteURL(x)
@@ -125,8 +133,12 @@ func (w *follower) gitCode(key, code string, after arguments, in place) {
 		w.nested(joined(append([]value{exactly("git " + code)}, after.all...)), in)
 		return
 	}
-	if key == "core.hookspath" || key == "init.templatedir" {
+	switch {
+	case key == "core.hookspath" || key == "init.templatedir":
 		w.unknown("git runs the hooks of a directory that is not looked into")
+		return
+	case strings.HasPrefix(key, "include"):
+		w.unknown("git reads its configuration from a file that is not looked into")
 		return
 	}
 	w.nested(exactly(strings.TrimPrefix(code, "!")), in)
@@ -155,7 +167,7 @@ func (w *follower) judgeGit(name string, a arguments, args []value) {
 		case after.flag("bBt", ""), after.has("", "--orphan", "--track"):
 		default:
 			for i, x := range ops {
-				bad = bad || x.is(".") || x.is("*") || x.text == star || strings.HasPrefix(x.text, "./") || strings.HasPrefix(x.text, ":/") || i > 0
+				bad = bad || x.is(".") || x.is("*") || x.text == star || strings.HasPrefix(x.text, "./") || strings.HasPrefix(x.text, ":/") || strings.ContainsAny(x.text, "*"+star) || i > 0
 			}
 		}
 	case "switch":
@@ -173,7 +185,7 @@ func (w *follower) judgeGit(name string, a arguments, args []value) {
 			bad = false
 		}
 	case "branch":
-		bad = after.has("D") || after.has("d", "--delete") && after.has("f", "--force") || after.has("M")
+		bad = after.has("DMC") || after.has("f", "--force") && len(ops) > 0
 	case "tag":
 		bad = after.has("d", "--delete") && len(ops) > 0
 	case "stash":

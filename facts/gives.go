@@ -220,15 +220,25 @@ func (w *follower) gives(name string, args []value, p place) {
 			if ok {
 				w.nested(exactly(code), in)
 			}
-			if code, ok = strings.CutPrefix(x.text, "--eval="); ok {
-				for _, m := range makeShell.FindAllStringSubmatch(code, maxBraces) {
-					w.nested(exactly(m[1]), in)
-				}
-				w.unknown("make is given code that is not shell")
+			if _, code, ok := strings.Cut(x.text, "="); ok {
+				w.suspectCode(value{code, x.taint}, in)
 			}
 		}
-		if code, ok := a.option("-f", "--file", "--makefile"); ok && (isStdin(code.text) || code.is("-")) {
+		if code, ok := a.option("--eval", "-E"); ok {
+			for _, m := range makeShell.FindAllStringSubmatch(code.text, maxBraces) {
+				w.nested(exactly(m[1]), in)
+			}
+			w.unknown("make is given code that is not shell")
+		}
+		file, ok := a.option("-f", "--file", "--makefile")
+		if ok && isStdin(file.text) {
 			w.unknown("make runs what comes over its input")
+		}
+		for _, f := range []string{file.text, "GNUmakefile", "makefile", "Makefile"} {
+			if v, there := w.files[w.at(f)]; f != "" && there {
+				w.makefile(v, in)
+				break
+			}
 		}
 	case "gdb", "lldb":
 		for i, x := range a.all {
@@ -364,6 +374,16 @@ func (w *follower) gives(name string, args []value, p place) {
 	w.runsFile(name, args, p)
 }
 
+// makefile follows the recipes of a makefile that the text itself writes.
+func (w *follower) makefile(v value, in place) {
+	w.unknown("make runs a file that the text itself writes")
+	for i, line := range strings.Split(v.text, "\n") {
+		if code, ok := strings.CutPrefix(line, "\t"); ok && i < maxLoop {
+			w.nested(value{strings.ReplaceAll(strings.TrimLeft(code, "@-+ "), "$$", "$"), v.taint}, in)
+		}
+	}
+}
+
 var (
 	makeShell   = regexp.MustCompile(`\$\(shell ([^)]*)\)`)
 	expectRuns  = regexp.MustCompile(`(?:spawn|system|exec)\s+([^;\n]*)`)
@@ -379,7 +399,7 @@ func (w *follower) runsFile(name string, args []value, p place) {
 			if rest, ok := strings.CutPrefix(file, "-f"); ok && rest != "" {
 				file = rest
 			}
-			if v, ok := w.content(file); ok && v.taint&fetched != 0 && name != "kubectl" && name != "psql" && name != "docker" {
+			if v, ok := w.files[w.at(file)]; ok && v.taint&fetched != 0 && name != "kubectl" && name != "psql" && name != "docker" {
 				w.out.FetchToInterpreter = true
 			}
 		}
@@ -522,6 +542,9 @@ func (w *follower) changes(a arguments) {
 	case ops[0].text == "-":
 		w.dirs = []string{some}
 	default:
+		if path, _ := w.variable("CDPATH", place{}); len(path) == 1 && path[0].text != "" && path[0].text != anything && !strings.ContainsAny(ops[0].text[:1], "/."+home) {
+			w.unknown("CDPATH decides where cd goes")
+		}
 		dirs := make([]string, len(w.dirs))
 		for i, d := range w.dirs {
 			dirs[i] = join(d, ops[0].text)
@@ -959,6 +982,14 @@ func (w *follower) powershell(code value) {
 // environment follows a variable that a program takes a command from.
 func (w *follower) environment(name string, v value, p place) {
 	switch name {
+	case "GIT_EXEC_PATH", "GIT_TEMPLATE_DIR", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_PARAMETERS":
+		if v.text != "" && !v.is("/dev/null") {
+			w.unknown("the variable " + name + " makes a program run code")
+		}
+	case "MAKEFLAGS", "GOFLAGS":
+		if strings.Contains(v.text, "--eval") || strings.Contains(v.text, "exec") {
+			w.unknown("the variable " + name + " makes a program run code")
+		}
 	case "GIT_SSH_COMMAND", "GIT_SSH", "GIT_PAGER", "PAGER", "MANPAGER", "EDITOR", "VISUAL", "GIT_EDITOR", "GIT_SEQUENCE_EDITOR", "GIT_EXTERNAL_DIFF", "GIT_PROXY_COMMAND", "GIT_ASKPASS",
 		"SSH_ASKPASS", "SUDO_ASKPASS", "LESSOPEN", "LESSCLOSE", "BROWSER", "TAR_OPTIONS", "RSYNC_RSH", "FZF_DEFAULT_COMMAND", "PROMPT_COMMAND", "BASH_ENV", "ENV", "PYTHONSTARTUP", "RUSTC_WRAPPER", "NODE_OPTIONS", "PERL5OPT", "RUBYOPT":
 		p.in = nil
@@ -966,8 +997,25 @@ func (w *follower) environment(name string, v value, p place) {
 			w.unknown("the variable " + name + " makes a program run code")
 			return
 		}
-		if v.text != "" && v.text != "true" && v.text != ":" {
+		if v.text = strings.TrimLeft(v.text, "|- "); v.text != "" && v.text != "true" && v.text != ":" {
 			w.nested(v, p.wrapped(name))
+		}
+	case "LESS":
+		if _, code, ok := strings.Cut(v.text, "+!"); ok {
+			p.in = nil
+			w.nested(value{code, v.taint}, p.wrapped(name))
+		}
+	case "PS1": // each prompt expands it once more
+		if strings.Contains(v.text, "$(") || strings.Contains(v.text, "`") {
+			p.in = nil
+			w.nested(value{`: "` + strings.ReplaceAll(v.text, `"`, "") + `"`, v.taint}, p)
+		}
+	case "CC", "CXX", "LD", "AR":
+		p.in = nil
+		w.suspectCode(v, p.wrapped(name))
+	default:
+		if strings.HasPrefix(name, "GIT_CONFIG_VALUE_") {
+			w.unknown("the variable " + name + " makes a program run code")
 		}
 	}
 }

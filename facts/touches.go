@@ -73,13 +73,18 @@ func (w *follower) touches(name string, a arguments, args []value, p place) {
 	case "tar", "gtar", "bsdtar", "unzip":
 		w.unpacks(name, a, p)
 	case "git":
-		if _, sub, after := subcommand(a); sub == "clone" {
+		_, sub, after := subcommand(a)
+		if file, ok := after.option("--output"); ok {
+			w.writes(file, args)
+		} else if file, ok := after.option("-o"); ok && sub == "archive" {
+			w.writes(file, args)
+		}
+		if sub == "clone" {
 			w.cloned(after)
 		} else if sub == "add" || sub == "show" || sub == "hash-object" || sub == "diff" || sub == "cat-file" {
 			for _, x := range after.operands() {
-				if s := x.text; sub == "show" {
-					_, s, _ = strings.Cut(s, ":")
-					x.text = s
+				if _, file, ok := strings.Cut(x.text, ":"); ok && (sub == "show" || sub == "cat-file") {
+					x.text = file
 				}
 				if w.secretFile(x) {
 					w.reads(x)
