@@ -33,11 +33,15 @@ func (w *follower) gives(name string, args []value, p place) {
 		if ops := a.operands("-n", "--interval", "-q"); len(ops) > 0 {
 			w.nested(joined(ops), in)
 		}
-	case "hyperfine", "entr", "chpst", "daemonize", "nodemon", "concurrently", "setlock", "lockf":
+	case "hyperfine", "entr", "chpst", "daemonize", "nodemon", "concurrently", "setlock", "lockf", "pdsh", "clush", "pssh", "parallel-ssh", "dsh", "salt", "fab", "just", "launchctl":
 		for _, x := range a.operands() {
 			w.suspectCode(x, in)
 		}
-		w.suspects(a.operands(), in)
+		w.suspects(a.all, in)
+	case "cmake":
+		if i := a.index("-E"); i >= 0 && i+1 < len(a.all) {
+			w.cmakeTool(a.all[i+1:], in)
+		}
 	case "flock":
 		if code, ok := a.option("-c", "--command"); ok {
 			w.nested(code, in)
@@ -47,13 +51,14 @@ func (w *follower) gives(name string, args []value, p place) {
 	case "parallel", "rush", "xe", "xapply":
 		w.parallel(a, in, p)
 	case "ssh", "rsh", "mosh", "slogin", "dbclient", "autossh", "sshpass":
+		in.in = p.in
 		w.remote(name, a, in)
 	case "docker", "podman", "nerdctl", "kubectl", "oc", "crictl", "lxc", "incus", "docker-compose", "ctr", "apptainer", "singularity", "buildah", "k3s", "multipass", "vagrant", "flyctl", "fly", "heroku", "gcloud", "az", "limactl", "colima", "minikube", "toolbox", "distrobox":
 		w.container(name, a, in)
 	case "screen":
 		if i := slices.IndexFunc(a.all, func(v value) bool { return v.is("stuff") }); i >= 0 && i+1 < len(a.all) {
 			w.nested(exactly(strings.ReplaceAll(a.all[i+1].text, "^M", "\n")), in)
-		} else if ops := a.from("-S", "-t", "-p", "-X", "-c", "-L", "-e", "-h", "-T", "-Logfile"); len(ops) > 0 {
+		} else if ops := a.from("-S", "-dmS", "-DmS", "-t", "-p", "-c", "-L", "-e", "-h", "-T", "-Logfile"); len(ops) > 0 {
 			w.run(ops, in)
 		}
 	case "tmux":
@@ -168,6 +173,9 @@ func (w *follower) gives(name string, args []value, p place) {
 			w.nested(code, in)
 		}
 		w.sshOptions(a, in)
+		if name == "sftp" {
+			w.transfers(a, in, p)
+		}
 	case "zip":
 		if code, ok := a.option("-TT", "--unzip-command"); ok {
 			w.nested(code, in)
@@ -198,13 +206,13 @@ func (w *follower) gives(name string, args []value, p place) {
 			}
 		}
 	case "awk", "gawk", "mawk", "nawk", "busybox-awk":
-		w.awk(a, in)
+		w.awk(a, in, p)
 	case "sed", "gsed":
-		w.sed(a, in)
+		w.sed(a, in, p)
 	case "vi", "vim", "nvim", "view", "vimdiff", "rvim", "ex", "ed", "emacs":
 		w.editor(name, a, in, p)
 	case "less", "more", "man":
-		if code, ok := a.option("-P", "--pager"); ok && name == "man" {
+		if code, ok := a.option("-P", "--pager", "-H", "--html"); ok && name == "man" && !strings.HasPrefix(code.text, "-") {
 			w.nested(code, in)
 		}
 		for _, x := range a.all {
@@ -212,8 +220,35 @@ func (w *follower) gives(name string, args []value, p place) {
 				w.nested(exactly(code), in)
 			}
 		}
+	case "nano", "pico":
+		if code, ok := a.option("-s", "--speller"); ok {
+			w.suspectCode(code, in)
+		}
 	case "git":
 		w.git(a, in)
+	case "hg":
+		if pair, ok := a.option("--config"); ok {
+			if key, code, _ := strings.Cut(pair.text, "="); strings.HasPrefix(key, "alias.") || strings.HasPrefix(key, "hooks.") || strings.HasPrefix(key, "ui.ssh") {
+				w.nested(value{strings.TrimPrefix(code, "!"), pair.taint}, in)
+			}
+		}
+	case "gh":
+		for i, x := range a.all {
+			if code, ok := strings.CutPrefix(x.text, "!"); ok && i > 2 && a.all[0].is("alias") {
+				w.nested(value{code, x.taint}, in)
+			}
+		}
+	case "go":
+		if code, ok := a.option("-exec", "-toolexec", "-vettool"); ok {
+			w.nested(code, in)
+		}
+		for _, x := range a.all {
+			for _, o := range []string{"-exec=", "-toolexec=", "-vettool="} {
+				if code, ok := strings.CutPrefix(x.text, o); ok {
+					w.nested(value{code, x.taint}, in)
+				}
+			}
+		}
 	case "make", "gmake":
 		for _, x := range a.all {
 			code, ok := strings.CutPrefix(x.text, "SHELL=")
@@ -262,7 +297,7 @@ func (w *follower) gives(name string, args []value, p place) {
 		if name != "npx" && name != "bunx" {
 			i := slices.IndexFunc(a.all, func(v value) bool { return v.is("exec") || v.is("dlx") || v.is("x") })
 			rest.all = a.all[i+1:]
-			if i < 0 {
+			if i < 0 && (len(a.all) == 0 || name == "npm" || !nodeTools[a.all[0].text]) {
 				rest.all = nil
 			}
 		}
@@ -312,11 +347,15 @@ func (w *follower) gives(name string, args []value, p place) {
 			}
 		}
 	case "sqlite3", "mysql", "mariadb", "psql":
-		for _, x := range a.all {
-			for _, m := range clientShell.FindAllStringSubmatch(x.text, maxBraces) {
-				w.nested(exactly(m[1]), in)
-			}
+		codes := texts(a.all)
+		if p.in != nil {
+			codes = append(codes, p.in.text)
 		}
+		for _, code := range codes {
+			w.client(cut(code, maxText), in)
+		}
+	case "ftp", "lftp":
+		w.transfers(a, in, p)
 	case "crontab":
 		if p.in != nil && len(a.all) == 0 || a.index("-") >= 0 {
 			if p.in != nil && p.in.known() {
@@ -356,7 +395,7 @@ func (w *follower) gives(name string, args []value, p place) {
 			}
 		}
 	case "ansible":
-		if module, ok := a.option("-m", "--module-name"); ok && (module.is("shell") || module.is("command") || module.is("raw") || module.is("script")) {
+		if module, ok := a.option("-m", "--module-name"); !ok || (module.is("shell") || module.is("command") || module.is("raw") || module.is("script")) {
 			if code, ok := a.option("-a", "--args"); ok {
 				w.nested(code, in)
 			}
@@ -374,6 +413,19 @@ func (w *follower) gives(name string, args []value, p place) {
 	w.runsFile(name, args, p)
 }
 
+// nodeTools are programs of packages that yarn and pnpm run by their names, and that can do harm.
+var nodeTools = set("prisma sequelize sequelize-cli knex typeorm drizzle-kit rimraf firebase supabase wrangler vercel netlify serverless sls cdk sst")
+
+// cmakeTool is cmake -E, which has tools of its own and runs others.
+func (w *follower) cmakeTool(args []value, in place) {
+	switch args[0].text {
+	case "env", "time", "rm":
+		w.run(args, in)
+	case "remove", "remove_directory":
+		w.run(slices.Concat([]value{exactly("rm"), exactly("-r")}, args[1:]), in)
+	}
+}
+
 // makefile follows the recipes of a makefile that the text itself writes.
 func (w *follower) makefile(v value, in place) {
 	w.unknown("make runs a file that the text itself writes")
@@ -387,8 +439,36 @@ func (w *follower) makefile(v value, in place) {
 var (
 	makeShell   = regexp.MustCompile(`\$\(shell ([^)]*)\)`)
 	expectRuns  = regexp.MustCompile(`(?:spawn|system|exec)\s+([^;\n]*)`)
-	clientShell = regexp.MustCompile(`(?:^|\n|;)\s*(?:\.(?:shell|system)\s+|\\!\s*)([^\n]*)`)
+	clientShell = regexp.MustCompile(`(?i)(?:^|\n|;)\s*(?:\.(?:shell|system)\s+|system\s+|\\!\s*|\\o\s*\||\.(?:read|output|once)\s+'?\|)([^\n']*)|\bprogram\s+'([^']*)'`)
+	clientReads = regexp.MustCompile(`(?i)\b(?:pg_read_file|pg_read_binary_file|load_file|readfile)\s*\(\s*'([^']*)'`)
+	clientFiles = regexp.MustCompile(`(?i)\b(?:(?:outfile|dumpfile)\s*|writefile\s*\(\s*)'([^']*)'|(?:^|\n)\s*\.(?:output|once|backup|save)\s+([^\s|]+)|\\copy\s.*\sto\s+'([^']*)'`)
 )
+
+// transfers follows the lines with ! that ftp and its like give to a shell.
+func (w *follower) transfers(a arguments, in, p place) {
+	lines := texts(a.all)
+	if p.in != nil {
+		lines = append(lines, strings.Split(cut(p.in.text, maxText), "\n")...)
+	}
+	for _, line := range lines {
+		if _, code, ok := strings.Cut(line, "!"); ok {
+			w.suspectCode(exactly(code), in)
+		}
+	}
+}
+
+// client follows what SQL and the commands of a database's client run, read and write.
+func (w *follower) client(code string, in place) {
+	for _, m := range clientShell.FindAllStringSubmatch(code, maxBraces) {
+		w.nested(exactly(m[1]+m[2]), in)
+	}
+	for _, m := range clientReads.FindAllStringSubmatch(code, maxBraces) {
+		w.reads(exactly(m[1]))
+	}
+	for _, m := range clientFiles.FindAllStringSubmatch(code, maxBraces) {
+		w.writes(exactly(m[1]+m[2]+m[3]), []value{exactly(m[0])})
+	}
+}
 
 // runsFile follows a program that an operand names, which the text itself fetched or wrote.
 func (w *follower) runsFile(name string, args []value, p place) {
@@ -661,17 +741,19 @@ func (w *follower) remote(name string, a arguments, in place) {
 		return
 	}
 	w.host(rest[0])
-	if len(rest) == 1 {
-		return
-	}
 	dirs := w.dirs
+	defer func() { w.dirs = dirs }()
 	w.dirs = []string{home}
 	rest = rest[1:]
-	if rest[0].is("--") {
+	if len(rest) > 0 && rest[0].is("--") {
 		rest = rest[1:]
 	}
-	w.nested(joined(rest), in)
-	w.dirs = dirs
+	switch {
+	case len(rest) > 0:
+		w.nested(joined(rest), in)
+	case in.in != nil: // a shell there reads it
+		w.input(name, in)
+	}
 }
 
 func (w *follower) sshOptions(a arguments, in place) {
@@ -724,7 +806,9 @@ func (w *follower) container(name string, a arguments, in place) {
 		w.run(append([]value{entry}, ops[1:]...), in)
 		return
 	}
-	if len(ops) > 1 {
+	if name == "heroku" && len(ops) > 0 {
+		w.run(ops, in)
+	} else if len(ops) > 1 {
 		w.run(ops[1:], in)
 	}
 }
@@ -752,6 +836,10 @@ func (w *follower) tmux(a arguments, in place) {
 			}
 			w.nested(exactly(b.String()), in)
 			return
+		case "set-hook", "set", "set-option", "bind", "bind-key":
+			for _, x := range rest.all {
+				w.suspectCode(value{strings.TrimPrefix(x.text, "run-shell "), x.taint}, in)
+			}
 		}
 	}
 }
@@ -761,7 +849,14 @@ func (w *follower) search(name string, a arguments, in place) {
 	if name == "fd" || name == "fdfind" {
 		for i, x := range a.all {
 			if x.is("-x") || x.is("-X") || x.is("--exec") || x.is("--exec-batch") {
-				w.run(replaced(a.all[i+1:], "{}", value{text: some}), in)
+				found, cmd := value{text: some}, a.all[i+1:]
+				if ops := (arguments{a.all[:i]}).operands("-t", "--type", "-e", "--extension", "-d", "--max-depth", "-E", "--exclude", "-S", "--size"); len(ops) > 1 && (ops[0].is(".") || ops[0].text == "") {
+					found = ops[1]
+				}
+				if !slices.ContainsFunc(cmd, func(v value) bool { return strings.Contains(v.text, "{") }) {
+					cmd = append(slices.Clone(cmd), exactly("{}"))
+				}
+				w.run(replaced(cmd, "{}", found), in)
 				return
 			}
 		}
@@ -841,13 +936,17 @@ func replaced(args []value, what string, by value) []value {
 }
 
 var (
-	awkRuns = regexp.MustCompile(`system\s*\(\s*"((?:[^"\\]|\\.)*)"|"((?:[^"\\]|\\.)*)"\s*\|\s*&?\s*getline|\|&?\s*"((?:[^"\\]|\\.)*)"`)
-	awkFile = regexp.MustCompile(`>>?\s*"((?:[^"\\]|\\.)*)"`)
-	awkAny  = regexp.MustCompile(`system\s*\(|\|\s*&?\s*getline|\|&?\s*[A-Za-z_$(]`)
+	awkRuns  = regexp.MustCompile(`system\s*\(\s*"((?:[^"\\]|\\.)*)"|"((?:[^"\\]|\\.)*)"\s*\|\s*&?\s*getline|\|&?\s*"((?:[^"\\]|\\.)*)"`)
+	awkFile  = regexp.MustCompile(`>>?\s*"((?:[^"\\]|\\.)*)"`)
+	awkReads = regexp.MustCompile(`getline(?:\s+\w+)?\s*<\s*"((?:[^"\\]|\\.)*)"`)
+	awkAny   = regexp.MustCompile(`system\s*\(|\|\s*&?\s*getline|\|&?\s*[A-Za-z_$(]`)
 )
 
-func (w *follower) awk(a arguments, in place) {
-	if _, ok := a.option("-f", "--file"); ok {
+func (w *follower) awk(a arguments, in, p place) {
+	if file, ok := a.option("-f", "--file"); ok {
+		if v, ok := w.programFile(file.text, p); ok {
+			w.awkProgram(v, in)
+		}
 		return
 	}
 	if code, ok := a.option("-e", "--source"); ok {
@@ -857,6 +956,18 @@ func (w *follower) awk(a arguments, in place) {
 	if ops := a.operands("-F", "-v", "-o", "-i", "--assign", "--field-separator"); len(ops) > 0 {
 		w.awkProgram(ops[0], in)
 	}
+}
+
+// programFile is what the text knows of a file of code. One of which it knows nothing is a
+// script like any other, unless it is the input.
+func (w *follower) programFile(file string, p place) (value, bool) {
+	if !isStdin(file) {
+		return w.content(file)
+	}
+	if p.in != nil {
+		return *p.in, true
+	}
+	return value{text: anything}, true
 }
 
 func (w *follower) awkProgram(code value, in place) {
@@ -877,15 +988,22 @@ func (w *follower) awkProgram(code value, in place) {
 	for _, m := range awkFile.FindAllStringSubmatch(src, maxBraces) {
 		w.writes(exactly(m[1]), []value{exactly("awk"), exactly(m[0])})
 	}
+	for _, m := range awkReads.FindAllStringSubmatch(src, maxBraces) {
+		w.reads(exactly(m[1]))
+	}
+	if strings.Contains(src, "@load") {
+		w.unknown("awk runs what is known only then")
+	}
 }
 
 var (
 	sedRuns  = regexp.MustCompile(`(?:^|[;{}\n]|[0-9$/])\s*e\s+([^\n]+)`)
+	sedAlone = regexp.MustCompile(`(?:^|[;{}\n]|[0-9$])\s*e\s*(?:$|[;}\n])`)
 	sedEval  = regexp.MustCompile(`(?:^|[;{}\n\s/])s(.).*[/|,#:!@][gpiImM0-9]*e[gpiImM0-9]*\s*(?:$|[;}\n])`)
 	sedFiles = regexp.MustCompile(`(?:^|[;{}\n]|[0-9$/])\s*[wW]\s+(\S+)|/w\s+(\S+)`)
 )
 
-func (w *follower) sed(a arguments, in place) {
+func (w *follower) sed(a arguments, in, p place) {
 	codes := []value{}
 	for i, x := range a.all {
 		if (x.is("-e") || x.is("--expression") || x.is("-ne")) && i+1 < len(a.all) {
@@ -894,6 +1012,13 @@ func (w *follower) sed(a arguments, in place) {
 		if rest, ok := strings.CutPrefix(x.text, "--expression="); ok {
 			codes = append(codes, exactly(rest))
 		}
+	}
+	if file, ok := a.option("-f", "--file"); ok {
+		v, ok := w.programFile(file.text, p)
+		if !ok {
+			return
+		}
+		codes = append(codes, v)
 	}
 	if ops := a.operands(); len(codes) == 0 && len(ops) > 0 {
 		codes = ops[:1]
@@ -906,6 +1031,9 @@ func (w *follower) sed(a arguments, in place) {
 		src := cut(c.text, maxText)
 		for _, m := range sedRuns.FindAllStringSubmatch(src, maxBraces) {
 			w.nested(exactly(m[1]), in)
+		}
+		if sedAlone.MatchString(src) {
+			w.unknown("sed runs what it reads")
 		}
 		if sedEval.MatchString(src) {
 			w.unknown("sed runs what it reads")
@@ -932,6 +1060,8 @@ func (w *follower) editor(name string, a arguments, in, p place) {
 			codes = append(codes, x.text[1:])
 		case strings.HasPrefix(x.text, "-c") && len(x.text) > 2:
 			codes = append(codes, x.text[2:])
+		case (x.is("-sc") || x.is("-esc") || x.is("-Esc")) && i+1 < len(a.all):
+			codes = append(codes, a.all[i+1].text)
 		}
 	}
 	if p.in != nil && (name == "ex" || name == "ed" || a.index("-s") >= 0 || a.index("-es") >= 0) {
