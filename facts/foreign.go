@@ -44,6 +44,7 @@ func (w *follower) language(name string, lang language, args []value, p place) {
 						code = args[i+1]
 					}
 					w.foreign(name, code, p)
+					w.edited(name, args, code)
 					return
 				}
 				if strings.IndexByte(lang.values, a[j]) >= 0 {
@@ -64,6 +65,24 @@ func (w *follower) language(name string, lang language, args []value, p place) {
 		}
 	}
 	w.foreignInput(name, p)
+}
+
+// edited notes the files that -n and -p of perl and ruby read, and -i writes.
+func (w *follower) edited(name string, args []value, code value) {
+	a := arguments{args[1:]}
+	if name != "perl" && name != "ruby" || !a.flag("np", "eEmMIrC0F") {
+		return
+	}
+	inPlace := a.flag("i", "eEmMIrC0F")
+	for _, x := range a.operands("-I", "-m", "-M") {
+		if x == code {
+			continue
+		}
+		w.reads(x)
+		if inPlace {
+			w.writes(x, args)
+		}
+	}
 }
 
 func (w *follower) foreignInput(name string, p place) {

@@ -838,7 +838,7 @@ func (w *follower) tmux(a arguments, in place) {
 			return
 		case "set-hook", "set", "set-option", "bind", "bind-key":
 			for _, x := range rest.all {
-				w.suspectCode(value{strings.TrimPrefix(x.text, "run-shell "), x.taint}, in)
+				w.suspectCode(value{strings.Trim(strings.TrimPrefix(x.text, "run-shell "), `'"`), x.taint}, in)
 			}
 		}
 	}
@@ -851,7 +851,7 @@ func (w *follower) search(name string, a arguments, in place) {
 			if x.is("-x") || x.is("-X") || x.is("--exec") || x.is("--exec-batch") {
 				found, cmd := value{text: some}, a.all[i+1:]
 				if ops := (arguments{a.all[:i]}).operands("-t", "--type", "-e", "--extension", "-d", "--max-depth", "-E", "--exclude", "-S", "--size"); len(ops) > 1 && (ops[0].is(".") || ops[0].text == "") {
-					found = ops[1]
+					found = value{ops[1].text, ops[1].taint | printed}
 				}
 				if !slices.ContainsFunc(cmd, func(v value) bool { return strings.Contains(v.text, "{") }) {
 					cmd = append(slices.Clone(cmd), exactly("{}"))

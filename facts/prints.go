@@ -20,13 +20,16 @@ func (w *follower) prints(name string, args []value, p place) {
 	if !ok {
 		out = value{text: anything}
 		if p.in != nil {
-			out.taint |= p.in.taint & fetched
+			out.taint |= p.in.taint & (fetched | environment)
 		}
 		if fetchers[name] {
 			out.taint |= fetched
 		}
 	}
 	out.taint |= printed
+	if dumpsEnvironment(name, texts(args[1:])) {
+		out.taint |= environment
+	}
 	for _, a := range args[1:] {
 		out.taint |= a.taint & fetched
 	}
@@ -108,9 +111,13 @@ func found(args []value) (v value, ok bool) {
 		tests = len(args)
 	}
 	below := ""
-	for _, a := range args[tests:] {
+	for i, a := range args[tests:] {
 		switch a.text {
-		case "-name", "-iname", "-path", "-regex", "-mtime", "-mmin", "-size", "-newer", "-empty", "-user":
+		case "-name", "-iname":
+			if i++; below == "" && tests+i < len(args) && strings.Trim(args[tests+i].word(), "*") != "" {
+				below = "/" + quoting.Replace(args[tests+i].text)
+			}
+		case "-path", "-regex", "-mtime", "-mmin", "-size", "-newer", "-empty", "-user":
 			below = "/" + some
 		case "-exec", "-delete", "-printf", "-ls", "-fprint", "-ok", "-execdir":
 			return value{}, false

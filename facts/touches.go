@@ -21,7 +21,7 @@ var roles = map[string]role{
 	"head": {operands: "r", values: "-n -c --lines --bytes"}, "tail": {operands: "r", values: "-n -c --lines --bytes"}, "wc": {operands: "r"}, "od": {operands: "r", values: "-A -j -N -t -w"}, "xxd": {operands: "r", values: "-l -s -c -g"}, "hexdump": {operands: "r", values: "-n -s -e"}, "hd": {operands: "r"}, "strings": {operands: "r", values: "-n"},
 	"base64": {operands: "r", values: "-w -b", reads: "-i", writes: "-o"}, "base32": {operands: "r", values: "-w"}, "basenc": {operands: "r"}, "uuencode": {operands: "r"}, "md5sum": {operands: "r"}, "sha1sum": {operands: "r"}, "sha256sum": {operands: "r"}, "shasum": {operands: "r", values: "-a"}, "cksum": {operands: "r"}, "diff": {operands: "r", values: "-U -C -x -I"}, "cmp": {operands: "r"}, "comm": {operands: "r"}, "join": {operands: "r", values: "-1 -2 -t -o -e -a"}, "paste": {operands: "r", values: "-d"}, "fold": {operands: "r", values: "-w"}, "fmt": {operands: "r", values: "-w"}, "rev": {operands: "r"}, "pr": {operands: "r"}, "column": {operands: "r", values: "-s -o -t"}, "expand": {operands: "r"}, "cut": {operands: "r", values: "-d -f -c -b --output-delimiter"}, "uniq": {operands: "r"}, "sort": {operands: "r", values: "-k -t -S -T", writes: "-o --output", reads: "--files0-from"}, "jq": {operands: "p", values: "--arg --argjson", reads: "--slurpfile --rawfile -f --from-file", program: "-f --from-file"}, "yq": {operands: "p"},
 	"grep": {operands: "p", values: "-A -B -C -m --include --exclude --exclude-dir -d -D", reads: "-f --file", program: "-e -f --regexp --file"}, "egrep": {operands: "p", values: "-A -B -C -m", program: "-e -f"}, "fgrep": {operands: "p", values: "-A -B -C -m", program: "-e -f"}, "rg": {operands: "p", values: "-A -B -C -m -g -t -T --glob --type", program: "-e -f"}, "ag": {operands: "p"}, "zgrep": {operands: "p", program: "-e -f"}, "ack": {operands: "p"},
-	"sed": {operands: "p", values: "-E", program: "-e -f --expression --file"}, "awk": {operands: "p", values: "-F -v", reads: "-f", program: "-f"}, "gawk": {operands: "p", values: "-F -v", reads: "-f", program: "-f"}, "mawk": {operands: "p", values: "-F -v", reads: "-f", program: "-f"},
+	"sed": {operands: "p", values: "-E", program: "-e -f --expression --file"}, "awk": {operands: "p", values: "-F -v", reads: "-f", program: "-f"}, "gawk": {operands: "p", values: "-F -v -i", reads: "-f", program: "-f"}, "mawk": {operands: "p", values: "-F -v", reads: "-f", program: "-f"},
 	"cp": {operands: "c", values: "-S"}, "gcp": {operands: "c"}, "install": {operands: "c", values: "-m -o -g"}, "ln": {operands: "c"}, "mv": {operands: "c"}, "scp": {operands: "c", values: "-i -P -l -o -c -F -S -J"}, "rsync": {operands: "c", values: "-e --exclude --include -f --rsh"}, "rcp": {operands: "c"}, "ditto": {operands: "c"}, "dd": {},
 	"rm": {operands: "w"}, "rmdir": {operands: "w"}, "unlink": {operands: "w"}, "shred": {operands: "w", values: "-n -s"}, "truncate": {operands: "w", values: "-s -r"}, "touch": {operands: "w", values: "-d -t -r"}, "mkdir": {operands: "w", values: "-m"}, "tee": {operands: "w"}, "mkfifo": {operands: "w", values: "-m"}, "mknod": {operands: "w"}, "sponge": {operands: "w"}, "ex": {operands: "w", values: "-c"}, "ed": {operands: "w"}, "nano": {operands: "w"}, "vim": {operands: "w", values: "-c --cmd"}, "vi": {operands: "w", values: "-c"},
 	"chmod": {operands: "pw"}, "chown": {operands: "pw"}, "chgrp": {operands: "pw"}, "chattr": {operands: "pw"}, "setfacl": {operands: "w", values: "-m -x"}, "patch": {operands: "w", values: "-p -d", reads: "-i --input"},
@@ -36,6 +36,9 @@ func (w *follower) touches(name string, a arguments, args []value, p place) {
 		w.operandFiles(name, r, a, args)
 	}
 	w.talks(name, a, args, p)
+	if fetchers[name] && slices.ContainsFunc(a.all, func(v value) bool { return v.taint&environment != 0 }) {
+		w.list(&w.out.Secrets, "environment")
+	}
 	w.lasts(name, a)
 	switch name {
 	case "dd":
@@ -52,6 +55,10 @@ func (w *follower) touches(name string, a arguments, args []value, p place) {
 			if v, ok := w.content(ops[0].text); ok {
 				w.wrote(ops[1].text, v)
 			}
+		}
+		if mode, ok := a.option("-m", "--mode"); ok && name == "install" && setsID(mode.text) {
+			w.out.Privileged = true
+			w.persists(joined(args).shown())
 		}
 	case "chmod", "setcap", "setfacl":
 		if ops := a.operands(); name == "setcap" || len(ops) > 0 && setsID(ops[0].text) {
@@ -72,6 +79,20 @@ func (w *follower) touches(name string, a arguments, args []value, p place) {
 		}
 	case "tar", "gtar", "bsdtar", "unzip":
 		w.unpacks(name, a, p)
+		if a.index("--remove-files") >= 0 {
+			for _, x := range a.operands("-f", "-C", "--directory", "--exclude") {
+				w.deletes(x, false, args)
+			}
+		}
+	case "docker", "podman", "kubectl", "oc", "aws", "gsutil", "gcloud", "az", "rclone", "gh", "glab", "s3cmd", "mc", "b2", "croc", "magic-wormhole", "wormhole", "cpio", "pax", "ar", "xargs", "socat":
+		for _, x := range a.operands() {
+			if kind, file, ok := strings.Cut(x.text, ":"); ok && name == "socat" && (strings.EqualFold(kind, "file") || strings.EqualFold(kind, "open") || strings.EqualFold(kind, "gopen")) {
+				x.text, _, _ = strings.Cut(file, ",")
+			}
+			if w.secretFile(x) {
+				w.reads(x)
+			}
+		}
 	case "git":
 		_, sub, after := subcommand(a)
 		if file, ok := after.option("--output"); ok {
@@ -182,8 +203,12 @@ func (w *follower) operandFiles(name string, r role, a arguments, args []value) 
 			}
 		}
 	}
-	if a.has("i", "--in-place") && (name == "sed" || name == "perl") {
-		for _, x := range ops[min(len(ops), 1):] {
+	if a.has("i", "--in-place") && name == "sed" || name == "gawk" && a.index("inplace") >= 0 {
+		edited := ops
+		if !given {
+			edited = ops[min(len(ops), 1):]
+		}
+		for _, x := range edited {
 			w.writes(x, args)
 		}
 	}
@@ -353,7 +378,7 @@ func secretPath(at string) bool {
 	switch base {
 	case ".env", ".envrc", ".netrc", "_netrc", ".pgpass", ".my.cnf", ".npmrc", ".pypirc", ".git-credentials", ".vault-token", ".htpasswd", "credentials.json", "service-account.json", "serviceaccount.json", "secrets.yml", "secrets.yaml", "secrets.json", "secrets.toml", "master.key", "id_rsa", "id_dsa", "id_ecdsa", "id_ed25519", "id_ed25519_sk", "id_ecdsa_sk",
 		"shadow", "gshadow", "shadow-", "sudoers", "login.keychain-db", "login.keychain", "logins.json", "key4.db", "cookies.sqlite", "login data", "wallet.dat", ".dockercfg", "kubeconfig", ".bash_history", ".zsh_history", ".mysql_history", ".psql_history", ".python_history", "environ", "krb5.keytab", "ntds.dit", "sam", ".s3cfg", ".boto", "accesstokens.json", "application_default_credentials.json", "credentials.tfrc.json", ".terraformrc", "authinfo", ".authinfo", "private.key", "privkey.pem", "server.key", ".gem_credentials":
-		return base != "shadow" && base != "sudoers" && base != "environ" && base != "sam" || strings.HasPrefix(at, "/etc/") || strings.HasPrefix(at, "/proc/") || strings.Contains(at, "/System32/config")
+		return base != "shadow" && base != "sudoers" && base != "environ" && base != "sam" || matches(path.Dir(at), "/etc") || strings.HasPrefix(at, "/proc/") || strings.Contains(at, "/System32/config")
 	case "credentials", "config":
 		return dir == ".aws" || dir == ".kube" && base == "config" || dir == ".docker" || dir == ".cargo" && base == "credentials" || dir == ".gem" || dir == ".azure"
 	case "credentials.toml":
@@ -406,15 +431,20 @@ func (w *follower) secretVariable(name string) {
 func (w *follower) leak(commands []Command) {
 	dumps, sends := false, false
 	for _, c := range commands {
-		switch c.Name {
-		case "env", "printenv", "set", "export", "declare":
-			dumps = dumps || len(c.Args) == 0 || len(c.Args) == 1 && (c.Args[0] == "-p" || c.Args[0] == "-x" || c.Args[0] == "-0")
-		}
+		dumps = dumps || dumpsEnvironment(c.Name, c.Args)
 		sends = sends || fetchers[c.Name]
 	}
 	if dumps && sends {
 		w.list(&w.out.Secrets, "environment")
 	}
+}
+
+func dumpsEnvironment(name string, args []string) bool {
+	switch name {
+	case "env", "printenv", "set", "export", "declare":
+		return len(args) == 0 || len(args) == 1 && (args[0] == "-p" || args[0] == "-x" || args[0] == "-0")
+	}
+	return false
 }
 
 // talks notes the hosts of a command.
@@ -515,7 +545,11 @@ func (w *follower) uploads(name string, a arguments, ops []value) {
 		t := x.text
 		if i > 0 {
 			switch a.all[i-1].text {
-			case "-d", "--data", "--data-binary", "--data-ascii", "--data-urlencode", "-F", "--form", "--json":
+			case "-F", "--form", "-H", "--header", "--url-query", "-d", "--data", "--data-binary", "--data-ascii", "--data-urlencode", "--json":
+				if _, f, ok := strings.Cut(t, "=<"); ok && (a.all[i-1].is("-F") || a.all[i-1].is("--form")) {
+					f, _, _ = strings.Cut(f, ";")
+					w.reads(value{f, x.taint})
+				}
 				if _, f, ok := strings.Cut(t, "@"); ok && (strings.HasPrefix(t, "@") || strings.Contains(t, "=@") || a.all[i-1].is("--data-urlencode")) {
 					f, _, _ = strings.Cut(f, ";")
 					w.reads(value{f, x.taint})

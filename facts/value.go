@@ -24,9 +24,10 @@ const (
 type taint uint8
 
 const (
-	fetched  taint = 1 << iota // over the network
-	printed                    // a command printed it, or it was read
-	fallback                   // another value may be in its place: ${x:-this}
+	fetched     taint = 1 << iota // over the network
+	printed                       // a command printed it, or it was read
+	fallback                      // another value may be in its place: ${x:-this}
+	environment                   // the whole environment
 )
 
 func exactly(s string) value { return value{text: s} }
