@@ -168,6 +168,7 @@ var words = map[string][]string{
 
 	"crontab": {"system -r"}, "userdel": {"system"}, "deluser": {"system"}, "groupdel": {"system"}, "rmmod": {"system"}, "modprobe": {"system -r", "system --remove"}, "iptables": {"system -F", "system --flush", "system -X", "system -P"}, "ip6tables": {"system -F", "system --flush"}, "nft": {"system flush", "system delete"}, "ufw": {"system disable", "system reset"}, "firewall-cmd": {"system --panic-on"}, "setenforce": {"system 0"}, "pfctl": {"system -F", "system -d"}, "ip": {"system link set * down", "system link delete", "system addr flush", "system route flush"}, "ifconfig": {"system * down"}, "ifdown": {"system"}, "nmcli": {"system * delete", "system * off"},
 	"apt": {"system remove", "system purge", "system autoremove"}, "apt-get": {"system remove", "system purge", "system autoremove"}, "dpkg": {"system -r", "system -P", "system --purge", "system --remove"}, "yum": {"system remove", "system erase"}, "dnf": {"system remove", "system erase", "system autoremove"}, "rpm": {"system -e", "system --erase"}, "pacman": {"system -R*"}, "zypper": {"system remove", "system rm"}, "apk": {"system del"}, "brew": {"system uninstall", "system remove", "system rm"}, "snap": {"system remove"}, "flatpak": {"system uninstall"}, "port": {"system uninstall"}, "nix-collect-garbage": {"system -d"}, "journalctl": {"system --vacuum*", "system --rotate"}, "auditctl": {"system -e", "system -D"}, "history": {"system -c"}, "tc": {}, "gpg": {"secrets --export-secret-*", "files --delete*"}, "security": {"secrets find-generic-password -w", "secrets find-internet-password -w", "secrets find-generic-password -g", "secrets dump-keychain", "system delete-*"}, "defaults": {"system delete"}, "csrutil": {"system disable"}, "spctl": {"system --master-disable"}, "dscl": {"system * -delete"}, "wsl": {"containers --unregister"}, "vssadmin": {"disk delete"}, "bcdedit": {"system"}, "reg": {"system delete"}, "diskpart": {"disk"}, "cipher": {"files /w*"}, "wbadmin": {"disk delete*"}, "schtasks": {"system /delete"}, "taskkill": {"processes"},
+	"busctl": {"power * PowerOff", "power * Reboot"}, "dbus-send": {"power * *.PowerOff", "power * *.Reboot"},
 	"pass": {"secrets show", "files rm"}, "op": {"secrets read", "secrets item get"}, "bw": {"secrets get"}, "secret-tool": {"secrets lookup"}, "sops": {"secrets -d", "secrets --decrypt", "secrets decrypt"}, "ansible-vault": {"secrets view", "secrets decrypt"}, "doppler": {"secrets secrets"}, "keyring": {"secrets get"}, "gopass": {"secrets show"},
 	"svn":       {"git revert", "git cleanup --remove-unversioned"},
 	"logrotate": {"files -f"}, "yarn": {"cloud unpublish", "cloud npm unpublish"}, "pnpm": {"cloud unpublish"}, "npx": {}, "ollama": {"files rm"},
@@ -389,7 +390,7 @@ func (w *follower) mustBeKnown(x value, args []value) {
 func (w *follower) deletesFile(x value, args []value) {
 	w.mustBeKnown(x, args)
 	base := path.Base(x.text)
-	if x.taint&printed != 0 && w.vital(x, false) { // find's root stands for every file below it
+	if x.taint&whole != 0 && w.vital(x, false) {
 		w.destroys("files", args)
 	}
 	if base == star || base == star+"."+star || base == "."+star {

@@ -660,10 +660,11 @@ func (w *follower) variable(name string, p place) ([]value, bool) {
 		return w.params, true
 	case name == "#":
 		return []value{exactly(strconv.Itoa(len(w.params)))}, w.given
-	case name == "0":
-		return []value{w.zero}, true
 	case isNumber(name) && name[0] != '-':
 		n, _ := strconv.Atoi(name)
+		if n == 0 { // 00 too
+			return []value{w.zero}, true
+		}
 		if !w.given {
 			return []value{{text: anything}}, false
 		}

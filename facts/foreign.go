@@ -35,6 +35,9 @@ func (w *follower) language(name string, lang language, args []value, p place) {
 			}
 			return
 		case a == "-m" && lang.code == "c":
+			if i+1 < len(args) && args[i+1].is("pip") {
+				w.run(args[i+1:], p.wrapped(name))
+			}
 			return
 		case strings.HasPrefix(a, "-"):
 			for j := 1; j < len(a); j++ {

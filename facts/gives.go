@@ -238,6 +238,24 @@ func (w *follower) gives(name string, args []value, p place) {
 				w.nested(value{code, x.taint}, in)
 			}
 		}
+	case "rg":
+		if program, ok := a.option("--pre", "--hostname-bin"); ok {
+			w.run([]value{program}, in)
+		}
+	case "rpm":
+		if code, ok := a.option("--pipe"); ok {
+			w.nested(code, in)
+		}
+		if code, ok := a.option("--eval", "-E"); ok && strings.Contains(code.text, "%") {
+			w.unknown("rpm is given code that is not shell")
+			if _, shell, ok := strings.Cut(code.text, "%("); ok {
+				w.nested(value{strings.TrimSuffix(shell, ")"), code.taint}, in)
+			}
+		}
+	case "gem":
+		if code, ok := a.option("-e", "--editor"); ok && len(a.all) > 0 && a.all[0].is("open") {
+			w.nested(code, in)
+		}
 	case "go":
 		if code, ok := a.option("-exec", "-toolexec", "-vettool"); ok {
 			w.nested(code, in)
@@ -289,7 +307,7 @@ func (w *follower) gives(name string, args []value, p place) {
 			}
 		}
 		w.unknown(name + " runs a program that is not looked into")
-	case "npx", "npm", "yarn", "pnpm", "bunx":
+	case "npx", "npm", "yarn", "pnpm", "bunx", "composer":
 		if code, ok := a.option("-c", "--call"); ok && name != "yarn" {
 			w.nested(code, in)
 		}
@@ -472,6 +490,22 @@ func (w *follower) client(code string, in place) {
 
 // runsFile follows a program that an operand names, which the text itself fetched or wrote.
 func (w *follower) runsFile(name string, args []value, p place) {
+	switch name {
+	case "pip", "pip3", "pipx", "uv", "uvx", "npm", "npx", "pnpm", "yarn", "bun", "bunx", "deno", "cargo":
+		a := arguments{args[1:]} // what is installed from an address runs its own scripts
+		ops := a.operands("-i", "--index-url", "--extra-index-url", "-f", "--find-links", "--registry", "--proxy", "--index", "--default-index")
+		if len(ops) > 0 && ops[0].is("config") || len(ops) > 0 && ops[0].is("run") && name != "deno" && name != "pipx" {
+			ops = nil
+		}
+		for _, x := range ops {
+			if at := strings.Index(x.text, "://"); at > 0 && at < 12 || strings.HasPrefix(x.text, "github:") {
+				w.out.FetchToInterpreter = true
+			}
+		}
+		if from, ok := a.option("--from", "--spec", "--git"); ok && strings.Contains(from.text, "://") {
+			w.out.FetchToInterpreter = true
+		}
+	}
 	switch name {
 	case "deno", "bun", "go", "cargo", "Rscript", "julia", "lua", "tclsh", "make", "java", "dpkg", "rpm", "installer", "msiexec", "pip", "pip3", "npm", "apt", "apt-get", "dnf", "yum", "docker", "kubectl", "insmod", "psql":
 		for _, a := range args[1:] {
@@ -851,7 +885,7 @@ func (w *follower) search(name string, a arguments, in place) {
 			if x.is("-x") || x.is("-X") || x.is("--exec") || x.is("--exec-batch") {
 				found, cmd := value{text: some}, a.all[i+1:]
 				if ops := (arguments{a.all[:i]}).operands("-t", "--type", "-e", "--extension", "-d", "--max-depth", "-E", "--exclude", "-S", "--size"); len(ops) > 1 && (ops[0].is(".") || ops[0].text == "") {
-					found = value{ops[1].text, ops[1].taint | printed}
+					found = value{ops[1].text, ops[1].taint | whole}
 				}
 				if !slices.ContainsFunc(cmd, func(v value) bool { return strings.Contains(v.text, "{") }) {
 					cmd = append(slices.Clone(cmd), exactly("{}"))
@@ -889,10 +923,13 @@ func (w *follower) search(name string, a arguments, in place) {
 		case anything:
 			w.unknown("the conditions of find are known only when it runs")
 		case "-name", "-iname", "-path", "-ipath", "-wholename", "-regex", "-iregex", "-mtime", "-mmin", "-atime", "-amin", "-ctime", "-cmin", "-newer", "-size", "-user", "-empty", "-perm", "-links", "-inum", "-samefile":
+			not := i > 0 && (a.all[i-1].is("!") || a.all[i-1].is("-not"))
 			if x.text == "-empty" {
 				filtered = true
 			} else if i+1 < len(a.all) {
-				i++
+				if i++; not { // nearly all
+					continue
+				}
 				filtered = filtered || strings.Trim(a.all[i].word(), "*") != ""
 				if x.is("-name") || x.is("-iname") {
 					named = quoting.Replace(a.all[i].text)
@@ -917,7 +954,7 @@ func (w *follower) search(name string, a arguments, in place) {
 			for _, root := range roots {
 				found := value{root.text + "/" + named, root.taint}
 				if !filtered {
-					found = root
+					found = value{root.text, root.taint | whole}
 				}
 				w.run(replaced(a.all[from:i], "{}", found), in)
 			}
@@ -1112,12 +1149,12 @@ func (w *follower) powershell(code value) {
 // environment follows a variable that a program takes a command from.
 func (w *follower) environment(name string, v value, p place) {
 	switch name {
-	case "GIT_EXEC_PATH", "GIT_TEMPLATE_DIR", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_PARAMETERS":
+	case "GIT_EXEC_PATH", "GIT_TEMPLATE_DIR", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_PARAMETERS", "GCONV_PATH", "OPENSSL_CONF", "OPENSSL_ENGINES":
 		if v.text != "" && !v.is("/dev/null") {
 			w.unknown("the variable " + name + " makes a program run code")
 		}
-	case "MAKEFLAGS", "GOFLAGS":
-		if strings.Contains(v.text, "--eval") || strings.Contains(v.text, "exec") {
+	case "MAKEFLAGS", "GOFLAGS", "JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "JDK_JAVA_OPTIONS":
+		if strings.Contains(v.text, "--eval") || strings.Contains(v.text, "exec") || strings.Contains(v.text, "-javaagent") || strings.Contains(v.text, "-agent") {
 			w.unknown("the variable " + name + " makes a program run code")
 		}
 	case "GIT_SSH_COMMAND", "GIT_SSH", "GIT_PAGER", "PAGER", "MANPAGER", "EDITOR", "VISUAL", "GIT_EDITOR", "GIT_SEQUENCE_EDITOR", "GIT_EXTERNAL_DIFF", "GIT_PROXY_COMMAND", "GIT_ASKPASS",
@@ -1143,9 +1180,15 @@ func (w *follower) environment(name string, v value, p place) {
 	case "CC", "CXX", "LD", "AR":
 		p.in = nil
 		w.suspectCode(v, p.wrapped(name))
+	case "DOCKER_HOST", "http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY":
+		w.url(v.text)
 	default:
-		if strings.HasPrefix(name, "GIT_CONFIG_VALUE_") {
+		switch {
+		case strings.HasPrefix(name, "GIT_CONFIG_VALUE_"):
 			w.unknown("the variable " + name + " makes a program run code")
+		case strings.HasSuffix(name, "PAGER") || strings.HasSuffix(name, "EDITOR") || strings.HasSuffix(name, "EDIT") || strings.HasSuffix(name, "_SSH") || strings.HasSuffix(name, "_RSH"):
+			p.in = nil
+			w.suspectCode(v, p.wrapped(name))
 		}
 	}
 }

@@ -106,13 +106,15 @@ func (w *follower) output(name string, args []value, p place) (value, bool) {
 
 // found is what find prints: its roots stand for all below them, where no condition takes some out.
 func found(args []value) (v value, ok bool) {
-	tests := slices.IndexFunc(args, func(a value) bool { return strings.HasPrefix(a.text, "-") })
+	tests := slices.IndexFunc(args, func(a value) bool { return strings.HasPrefix(a.text, "-") || a.is("!") || a.is("(") })
 	if tests < 0 {
 		tests = len(args)
 	}
 	below := ""
 	for i, a := range args[tests:] {
 		switch a.text {
+		case "!", "-not": // nearly all
+			return value{}, false
 		case "-name", "-iname":
 			if i++; below == "" && tests+i < len(args) && strings.Trim(args[tests+i].word(), "*") != "" {
 				below = "/" + quoting.Replace(args[tests+i].text)
@@ -128,6 +130,9 @@ func found(args []value) (v value, ok bool) {
 			return value{}, false
 		}
 		v.text += root.text + below + "\n"
+		if below == "" {
+			v.taint |= whole
+		}
 	}
 	return v, tests > 0
 }

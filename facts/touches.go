@@ -23,7 +23,7 @@ var roles = map[string]role{
 	"grep": {operands: "p", values: "-A -B -C -m --include --exclude --exclude-dir -d -D", reads: "-f --file", program: "-e -f --regexp --file"}, "egrep": {operands: "p", values: "-A -B -C -m", program: "-e -f"}, "fgrep": {operands: "p", values: "-A -B -C -m", program: "-e -f"}, "rg": {operands: "p", values: "-A -B -C -m -g -t -T --glob --type", program: "-e -f"}, "ag": {operands: "p"}, "zgrep": {operands: "p", program: "-e -f"}, "ack": {operands: "p"},
 	"sed": {operands: "p", values: "-E", program: "-e -f --expression --file"}, "awk": {operands: "p", values: "-F -v", reads: "-f", program: "-f"}, "gawk": {operands: "p", values: "-F -v -i", reads: "-f", program: "-f"}, "mawk": {operands: "p", values: "-F -v", reads: "-f", program: "-f"},
 	"cp": {operands: "c", values: "-S"}, "gcp": {operands: "c"}, "install": {operands: "c", values: "-m -o -g"}, "ln": {operands: "c"}, "mv": {operands: "c"}, "scp": {operands: "c", values: "-i -P -l -o -c -F -S -J"}, "rsync": {operands: "c", values: "-e --exclude --include -f --rsh"}, "rcp": {operands: "c"}, "ditto": {operands: "c"}, "dd": {},
-	"rm": {operands: "w"}, "rmdir": {operands: "w"}, "unlink": {operands: "w"}, "shred": {operands: "w", values: "-n -s"}, "truncate": {operands: "w", values: "-s -r"}, "touch": {operands: "w", values: "-d -t -r"}, "mkdir": {operands: "w", values: "-m"}, "tee": {operands: "w"}, "mkfifo": {operands: "w", values: "-m"}, "mknod": {operands: "w"}, "sponge": {operands: "w"}, "ex": {operands: "w", values: "-c"}, "ed": {operands: "w"}, "nano": {operands: "w"}, "vim": {operands: "w", values: "-c --cmd"}, "vi": {operands: "w", values: "-c"},
+	"rm": {operands: "w"}, "rmdir": {operands: "w"}, "unlink": {operands: "w"}, "shred": {operands: "w", values: "-n -s"}, "truncate": {operands: "w", values: "-s -r"}, "touch": {operands: "w", values: "-d -t -r"}, "mkdir": {operands: "w", values: "-m"}, "tee": {operands: "w"}, "mkfifo": {operands: "w", values: "-m"}, "mknod": {operands: "w"}, "sponge": {operands: "w"}, "sudoedit": {operands: "w"}, "ex": {operands: "w", values: "-c"}, "ed": {operands: "w"}, "nano": {operands: "w"}, "vim": {operands: "w", values: "-c --cmd"}, "vi": {operands: "w", values: "-c"},
 	"chmod": {operands: "pw"}, "chown": {operands: "pw"}, "chgrp": {operands: "pw"}, "chattr": {operands: "pw"}, "setfacl": {operands: "w", values: "-m -x"}, "patch": {operands: "w", values: "-p -d", reads: "-i --input"},
 	"tar": {values: "-C --directory --exclude -b", operands: "tar"}, "gtar": {operands: "tar"}, "bsdtar": {operands: "tar"}, "zip": {operands: "zip", values: "-x -P"}, "7z": {operands: "r"}, "gzip": {operands: "r"}, "gunzip": {operands: "r"}, "zcat": {operands: "r"}, "bzip2": {operands: "r"}, "xz": {operands: "r"}, "zstd": {operands: "r"}, "unzip": {operands: "r", values: "-d -P"},
 	"source": {operands: "r"}, ".": {operands: "r"}, "open": {operands: "r"}, "xclip": {operands: "r", values: "-selection -sel"}, "gpg": {operands: "r", values: "-u -r -o"}, "openssl": {reads: "-in -key -inkey", writes: "-out"}, "ssh-keygen": {reads: "-f"}, "ssh-add": {operands: "r"}, "xmllint": {operands: "r"}, "csvcut": {operands: "r"}, "strace": {}, "file": {}, "dotenv": {reads: "-f -e"}, "envsubst": {}, "mail": {reads: "-a -A", values: "-s -r"}, "mutt": {reads: "-a -i"}, "sendmail": {}, "git": {}, "docker": {reads: "--env-file"},
@@ -65,6 +65,8 @@ func (w *follower) touches(name string, a arguments, args []value, p place) {
 			w.out.Privileged = true
 			w.persists(joined(args).shown())
 		}
+	case "sudoedit":
+		w.out.Privileged = true
 	case "printenv":
 		for _, x := range a.operands() {
 			w.secretVariable(x.text)
@@ -317,11 +319,17 @@ func lastingFile(at string) bool {
 	base := path.Base(at)
 	switch base {
 	case ".bashrc", ".bash_profile", ".bash_login", ".bash_logout", ".profile", ".zshrc", ".zprofile", ".zshenv", ".zlogin", ".zlogout", ".kshrc", ".cshrc", ".tcshrc", ".login", ".inputrc", ".xinitrc", ".xprofile", ".xsession", ".xsessionrc",
-		".vimrc", ".gvimrc", ".pam_environment", "authorized_keys", "authorized_keys2", "known_hosts2", ".gitconfig", ".bash_aliases", ".envrc", "ld.so.preload", "sudoers", "rc.local", ".mcp.json", ".npmrc", ".pypirc", ".rhosts", ".shosts", "sitecustomize.py", "usercustomize.py", ".pythonrc", ".irbrc", ".rprofile", ".Rprofile", ".tmux.conf", ".screenrc", ".wgetrc", ".curlrc":
+		".vimrc", ".gvimrc", ".pam_environment", "authorized_keys", "authorized_keys2", "known_hosts2", ".gitconfig", ".bash_aliases", ".envrc", "ld.so.preload", "sudoers", "rc.local", ".mcp.json", ".npmrc", ".pypirc", ".rhosts", ".shosts", "sitecustomize.py", "usercustomize.py", ".pythonrc", ".irbrc", ".rprofile", ".Rprofile", ".tmux.conf", ".screenrc", ".wgetrc", ".curlrc",
+		".emacs", ".gdbinit", ".psqlrc", ".sqliterc", ".pdbrc", ".gemrc", ".forward", ".procmailrc", "pip.conf", "init.gradle", ".gitlab-ci.yml", "Jenkinsfile":
+		return true
+	case "ls", "ssh", "git", "cat", "rm", "cp", "mv", "sudo", "su", "sh", "bash", "zsh", "env": // before the system's own
+		return strings.HasSuffix(path.Dir(at), "/bin")
+	}
+	if strings.HasSuffix(base, ".pth") && strings.Contains(at, "-packages/") {
 		return true
 	}
 	for _, part := range []string{"/.ssh/", "/.git/hooks/", "/.husky/", "/etc/cron", "/var/spool/cron", "/etc/profile", "/etc/systemd/", "/lib/systemd/", "/.config/systemd/", "/etc/init.d/", "/etc/rc", "/.config/autostart/", "/etc/xdg/autostart/",
-		"/LaunchAgents/", "/LaunchDaemons/", "/etc/sudoers.d/", "/etc/pam.d/", "/etc/udev/rules.d/", "/etc/ld.so.conf", "/.config/fish/", "/etc/apt/apt.conf.d/", "/etc/bash", "/etc/zsh", "/.claude/", "/.codex/", "/.gemini/", "/.cursor/", "/etc/environment", "/etc/update-motd.d/", "/.vim/plugin/", "/.config/nvim/", "/etc/modprobe.d/", "/etc/modules", "/.local/share/systemd/", "/etc/network/if-up.d/", "/etc/NetworkManager/dispatcher.d/", "/.git/config", "/StartupItems/", "/Startup/", "/.github/workflows/"} {
+		"/LaunchAgents/", "/LaunchDaemons/", "/etc/sudoers.d/", "/etc/pam.d/", "/etc/udev/rules.d/", "/etc/ld.so.conf", "/.config/fish/", "/etc/apt/apt.conf.d/", "/etc/bash", "/etc/zsh", "/.claude/", "/.codex/", "/.gemini/", "/.cursor/", "/etc/environment", "/etc/update-motd.d/", "/.vim/plugin/", "/.config/nvim/", "/etc/modprobe.d/", "/etc/modules", "/etc/anacrontab", "/etc/xinetd.d/", "/etc/inetd.conf", "/etc/logrotate.d/", "/etc/dpkg/dpkg.cfg", "/etc/binfmt.d/", "/.config/environment.d/", "/.emacs.d/", "/.ipython/", "/.circleci/", "/.cargo/config", "/.vscode/tasks.json", "/.local/share/systemd/", "/etc/network/if-up.d/", "/etc/NetworkManager/dispatcher.d/", "/.git/config", "/StartupItems/", "/Startup/", "/.github/workflows/"} {
 		if strings.Contains(at, part) || strings.HasPrefix(at, part[1:]) && part[1] == '.' {
 			return true
 		}
@@ -351,7 +359,15 @@ func (w *follower) lasts(name string, a arguments) {
 	case "update-rc.d", "ssh-copy-id", "useradd", "adduser", "usermod", "chpasswd", "passwd", "visudo", "chkconfig", "chsh", "groupmems", "gpasswd", "newusers", "vipw", "schtasks", "loginctl", "npm-login", "authconfig", "dscl", "sysadminctl", "rc-update":
 		lasts = name != "loginctl" || first == "enable-linger"
 		lasts = lasts && !(name == "passwd" && a.has("S", "--status")) && !(name == "schtasks" && slices.ContainsFunc(a.all, func(v value) bool { return strings.EqualFold(v.text, "/query") }))
-	case "insmod", "modprobe":
+	case "update-alternatives":
+		lasts = a.has("", "--install", "--set")
+	case "sysctl":
+		lasts = slices.ContainsFunc(a.all, func(v value) bool {
+			return strings.HasPrefix(v.text, "kernel.core_pattern=") || strings.HasPrefix(v.text, "kernel.modprobe=")
+		})
+	case "defaults":
+		lasts = first == "write" && slices.ContainsFunc(a.all, func(v value) bool { return v.is("LoginHook") || v.is("LogoutHook") })
+	case "insmod", "modprobe", "kextload":
 		lasts = !a.has("r", "--remove")
 		w.out.Privileged = true
 	case "pm2":
@@ -451,6 +467,7 @@ func dumpsEnvironment(name string, args []string) bool {
 func (w *follower) talks(name string, a arguments, args []value, p place) {
 	switch name {
 	case "curl", "wget", "http", "https", "xh", "fetch", "aria2c", "axel", "lynx", "links", "w3m", "httpie", "ab", "wrk", "hey", "siege", "websocat", "wscat", "grpcurl", "youtube-dl", "yt-dlp":
+		w.proxies(a)
 		ops := a.operands("-X", "--request", "-H", "--header", "-d", "--data", "--data-raw", "--data-binary", "--data-urlencode", "-o", "--output", "-u", "--user", "-A", "--user-agent", "-e", "--referer", "-b", "--cookie", "-c", "--cookie-jar", "-F", "--form", "-x", "--proxy", "-T", "--upload-file", "-m", "--max-time", "--connect-timeout", "--retry", "-w", "--write-out", "-O", "--output-document", "-P", "-K", "--config", "--cacert", "--cert", "--key", "-D", "--dump-header", "--resolve", "--post-data", "--post-file", "-t", "-T", "-U", "-Q", "-r", "--range", "-E", "--interface", "--limit-rate", "--retry-delay", "-i", "--input-file", "-a", "--directory-prefix", "-C")
 		if name == "curl" || name == "http" || name == "https" || name == "xh" { // curl's -O takes no value
 			ops = append(ops, a.operandsOnly("-O", "-i", "-a", "-P")...)
@@ -509,7 +526,7 @@ func (w *follower) talks(name string, a arguments, args []value, p place) {
 				w.anyURL(x.text)
 			}
 		}
-	case "git", "hg", "svn", "go", "pip", "pip3", "npm", "gh", "docker", "helm", "kubectl", "gem", "cargo", "apt-key", "add-apt-repository", "rpm", "dnf", "yum", "brew", "claude", "uv", "npx", "pnpm", "yarn", "bun", "deno":
+	case "git", "hg", "svn", "go", "pip", "pip3", "npm", "gh", "docker", "helm", "kubectl", "gem", "cargo", "apt-key", "add-apt-repository", "rpm", "dnf", "yum", "brew", "claude", "uv", "uvx", "pipx", "npx", "pnpm", "yarn", "bun", "deno":
 		for _, x := range a.all {
 			if _, rest, ok := strings.Cut(x.text, "="); ok && strings.Contains(rest, "://") {
 				w.anyURL(rest)
@@ -524,6 +541,24 @@ func (w *follower) talks(name string, a arguments, args []value, p place) {
 			if _, file, ok := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(x.text, "https://"), "http://"), "/"); ok && x.text[0] != '-' {
 				file, _, _ = strings.Cut(file, "?")
 				w.wrote(join(w.at(dir.text), path.Base(file)), value{anything, fetched | printed})
+			}
+		}
+	}
+}
+
+// proxies notes whom curl and wget talk to in place of the host of the URL.
+func (w *follower) proxies(a arguments) {
+	if to, ok := a.option("-x", "--proxy", "--preproxy", "--socks5", "--socks5-hostname", "--socks4", "--socks4a"); ok {
+		_, rest, scheme := strings.Cut(to.text, "://")
+		if !scheme {
+			rest = to.text
+		}
+		w.url("http://" + rest)
+	}
+	for _, option := range []string{"--connect-to", "--resolve"} {
+		if to, ok := a.option(option); ok {
+			if parts := strings.SplitN(to.text, ":", 4); len(parts) > 2 {
+				w.host(value{strings.Trim(parts[2], "[]"), to.taint})
 			}
 		}
 	}

@@ -28,6 +28,7 @@ const (
 	printed                       // a command printed it, or it was read
 	fallback                      // another value may be in its place: ${x:-this}
 	environment                   // the whole environment
+	whole                         // a directory in the place of every file below it: find's
 )
 
 func exactly(s string) value { return value{text: s} }
