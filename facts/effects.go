@@ -84,8 +84,8 @@ type follower struct {
 	given   bool    // params is what the text says, and nothing when that is nothing
 	funcs   map[string]*function
 	aliases map[string]string
-	files   map[string]value // what the text itself writes into files, and what it fetches; all below a name that ends in /
-	trees   bool             // files has such a name
+	files   map[string]value // what the text itself writes into files, and what it fetches
+	trees   []string         // directories of which all that files does not have was fetched, ending in /
 	pipes   int              // process substitutions so far
 
 	alt  int // which value of variables that may have several is looked at

@@ -159,13 +159,13 @@ func (w *follower) wrote(file string, v value) {
 
 // content is what the text knows of a file.
 func (w *follower) content(file string) (value, bool) {
-	if len(w.files) == 0 {
+	if len(w.files)+len(w.trees) == 0 {
 		return value{}, false
 	}
 	at := w.at(file)
 	v, ok := w.files[at]
-	for dir := path.Dir(at); !ok && w.trees && len(dir) > 1; dir = path.Dir(dir) {
-		v, ok = w.files[dir+"/"]
+	if !ok && slices.ContainsFunc(w.trees, func(dir string) bool { return strings.HasPrefix(at, dir) }) {
+		return value{anything, fetched | printed}, true
 	}
 	return v, ok
 }
@@ -173,13 +173,15 @@ func (w *follower) content(file string) (value, bool) {
 // wroteTree remembers that all below a directory came over the network, but for what
 // the text writes there itself.
 func (w *follower) wroteTree(dir string) {
-	at := w.at(dir)
-	w.wrote(at, value{anything, fetched | printed})
-	if v, ok := w.files[at]; ok {
-		delete(w.files, at)
-		w.files[at+"/"] = v
-		w.trees = true
+	at := strings.TrimSuffix(w.at(dir), "/") + "/"
+	if at == "/" || slices.Contains(w.trees, at) {
+		return
 	}
+	if len(w.trees) == maxAlternatives {
+		w.unknown("the text fetches too many directories")
+		return
+	}
+	w.trees = append(w.trees, at)
 }
 
 // at is a file's name, made absolute as far as it can be.
