@@ -791,13 +791,21 @@ func (w *follower) remote(name string, a arguments, in place) {
 }
 
 func (w *follower) sshOptions(a arguments, in place) {
+	var options []string
 	for i, x := range a.all {
-		o := x.text
-		if o == "-o" && i+1 < len(a.all) {
-			o = a.all[i+1].text
-		} else {
-			o = strings.TrimPrefix(o, "-o")
+		if x.is("-o") && i+1 < len(a.all) {
+			options = append(options, a.all[i+1].text)
+		} else if o, ok := strings.CutPrefix(x.text, "-o"); ok {
+			options = append(options, o)
 		}
+	}
+	if file, ok := a.option("-F"); ok {
+		v, _ := w.content(file.text)
+		for line := range strings.SplitSeq(v.text, "\n") {
+			options = append(options, strings.TrimSpace(line))
+		}
+	}
+	for _, o := range options {
 		key, code, ok := strings.Cut(o, "=")
 		if !ok {
 			key, code, ok = strings.Cut(o, " ")

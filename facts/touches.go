@@ -102,6 +102,9 @@ func (w *follower) touches(name string, a arguments, args []value, p place) {
 		} else if file, ok := after.option("-o"); ok && sub == "archive" {
 			w.writes(file, args)
 		}
+		if sub == "credential" && len(after.all) > 0 && after.all[0].is("fill") {
+			w.list(&w.out.Secrets, "git credential fill")
+		}
 		if sub == "clone" {
 			w.cloned(after)
 		} else if sub == "add" || sub == "show" || sub == "hash-object" || sub == "diff" || sub == "cat-file" {
