@@ -26,7 +26,7 @@ func (w *follower) judge(name string, args []value, p place) {
 		w.destroys("files", args)
 	case "truncate":
 		for _, x := range a.operands("-s", "-r", "--size", "--reference") {
-			if strings.Contains(x.text, star) {
+			if strings.Contains(x.text, star) || x.taint&whole != 0 && w.vital(x, false) {
 				w.destroys("files", args)
 			}
 			w.overwrites(x, args)
@@ -50,7 +50,7 @@ func (w *follower) judge(name string, args []value, p place) {
 			}
 		} else if len(ops) > 1 {
 			for _, x := range ops[1:] {
-				if d := w.at(x.least()); d == "/" || systemDirs[d] {
+				if d := w.at(x.least()); d == "/" || systemDirs[d] || x.taint&whole != 0 && w.vital(x, false) && !w.isCwd(x) {
 					w.destroys("files", args)
 				}
 			}
@@ -109,6 +109,9 @@ func (w *follower) judge(name string, args []value, p place) {
 	case "dd":
 		for _, x := range a.all {
 			if file, ok := strings.CutPrefix(x.text, "of="); ok {
+				if x.taint&whole != 0 && w.vital(value{file, 0}, false) {
+					w.destroys("files", args)
+				}
 				w.overwrites(value{file, x.taint}, args)
 			}
 		}

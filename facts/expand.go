@@ -228,12 +228,14 @@ func (b *builder) part(part syntax.WordPart, first, quoted bool) {
 	case *syntax.ParamExp:
 		list, join := b.w.parameter(x, b.p)
 		for i, v := range list {
-			if i > 0 {
-				if join || !b.splits {
-					b.text = append(b.text, ' ')
-				} else {
-					b.flush()
-				}
+			switch {
+			case i == 0:
+			case !b.splits:
+				b.text = append(b.text, ' ')
+			case join && quoted: // by the first of IFS
+				b.text = append(b.text, cut(b.w.ifs(), 1)...)
+			default:
+				b.flush()
 			}
 			b.add(v, quoted)
 		}

@@ -164,7 +164,7 @@ func (w *follower) content(file string) (value, bool) {
 	}
 	at := w.at(file)
 	v, ok := w.files[at]
-	if !ok && slices.ContainsFunc(w.trees, func(dir string) bool { return strings.HasPrefix(at, dir) }) {
+	if !ok && slices.ContainsFunc(w.trees, func(dir string) bool { return strings.HasPrefix(at+"/", dir) }) {
 		return value{anything, fetched | printed}, true
 	}
 	return v, ok
@@ -615,8 +615,13 @@ func (w *follower) call(c *syntax.CallExpr, s *syntax.Stmt, p place) {
 			v := w.single(a.Value, p)
 			w.decisive(a.Name.Value)
 			w.environment(a.Name.Value, v, p)
-			if a.Name.Value != "IFS" { // the command may be a shell, which sees it
+			switch {
+			case a.Name.Value != "IFS": // the command may be a shell, which sees it
 				w.set(a.Name.Value, [][]value{{v}}, true)
+			case len(args) > 0 && args[0].is("read"):
+				before := w.vars["IFS"]
+				w.set("IFS", [][]value{{v}}, false)
+				defer func() { w.vars["IFS"] = before }()
 			}
 		}
 		if len(args) > 0 {

@@ -3,6 +3,7 @@ package facts
 import (
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -113,9 +114,14 @@ func (w *follower) gives(name string, args []value, p place) {
 			}
 		}
 	case "shift":
-		if len(w.params) > 0 {
-			w.params = w.params[1:]
+		n := 1
+		if len(a.all) > 0 {
+			var err error
+			if n, err = strconv.Atoi(a.all[0].text); err != nil || n < 0 {
+				w.given, n = false, 0
+			}
 		}
+		w.params = w.params[min(n, len(w.params)):]
 	case "cd", "pushd", "chdir":
 		w.changes(a)
 	case "popd":
@@ -386,13 +392,13 @@ func (w *follower) gives(name string, args []value, p place) {
 		}
 	case "ld-linux-x86-64.so.2":
 		w.suspects(a.all, in)
-	case "php", "irb", "tclsh", "wish", "R", "Rscript", "julia", "ghci", "deno", "bun", "groovy", "scala", "jshell", "jrunscript", "octave", "guile", "racket", "lua", "luajit", "erl", "elixir", "swift":
+	case "php", "irb", "tclsh", "wish", "r", "rscript", "julia", "ghci", "deno", "bun", "groovy", "scala", "jshell", "jrunscript", "octave", "guile", "racket", "lua", "luajit", "erl", "elixir", "swift":
 		if _, ok := interpreterOf(name); !ok {
 			code, ok := a.option("-e", "-c", "eval", "-r", "--eval", "-eval")
 			switch {
 			case ok:
 				w.foreign(name, code, in)
-			case p.in != nil && len(a.operands()) == 0:
+			case p.in != nil && (len(a.operands()) == 0 || a.index("-") >= 0):
 				w.foreign(name, *p.in, in)
 			}
 		}
@@ -507,7 +513,7 @@ func (w *follower) runsFile(name string, args []value, p place) {
 		}
 	}
 	switch name {
-	case "deno", "bun", "go", "cargo", "Rscript", "julia", "lua", "tclsh", "make", "java", "dpkg", "rpm", "installer", "msiexec", "pip", "pip3", "npm", "apt", "apt-get", "dnf", "yum", "docker", "kubectl", "insmod", "psql":
+	case "deno", "bun", "go", "cargo", "rscript", "julia", "lua", "tclsh", "make", "java", "ansible-playbook", "dpkg", "rpm", "installer", "msiexec", "pip", "pip3", "npm", "apt", "apt-get", "dnf", "yum", "docker", "kubectl", "insmod", "psql":
 		for _, a := range args[1:] {
 			file := a.text
 			if rest, ok := strings.CutPrefix(file, "-f"); ok && rest != "" {
@@ -677,12 +683,18 @@ func (w *follower) readsVariables(name string, a arguments, p place) {
 		v = *p.in
 		v.taint |= printed
 		if name == "read" {
-			v.text, _, _ = strings.Cut(v.text, "\n")
+			v.text = readText(v.text, a)
 		}
 	}
-	names := a.operands("-p", "-t", "-n", "-N", "-d", "-u", "-i", "-a")
-	if array, ok := a.option("-a"); ok {
+	names := a.operands("-p", "-t", "-n", "-N", "-d", "-u", "-i", "-a", "-ra", "-rd", "-rp", "-rn", "-C", "-c", "-s", "-O")
+	array, isArray := a.option("-a", "-ra")
+	if isArray {
 		names = []value{array}
+	}
+	var fields []string
+	if !strings.Contains(v.text, anything) {
+		between := w.ifs()
+		fields = strings.FieldsFunc(v.text, func(r rune) bool { return strings.ContainsRune(between, r) })
 	}
 	for i, x := range names {
 		if !isName(x.text) {
@@ -691,22 +703,48 @@ func (w *follower) readsVariables(name string, a arguments, p place) {
 		}
 		w.decisive(x.text)
 		field := v
-		if len(names) > 1 && !strings.Contains(v.text, anything) {
-			fields := strings.Fields(v.text)
-			switch {
-			case i >= len(fields):
-				field.text = ""
-			case i == len(names)-1:
-				field.text = strings.Join(fields[i:], " ")
-			default:
-				field.text = fields[i]
+		switch {
+		case strings.Contains(v.text, anything):
+		case isArray:
+			list := make([]value, min(len(fields), maxLoop))
+			for i := range list {
+				list[i] = value{fields[i], v.taint}
 			}
+			w.set(x.text, [][]value{list}, p.maybe)
+			continue
+		case len(names) == 1:
+		case i >= len(fields):
+			field.text = ""
+		case i == len(names)-1:
+			field.text = strings.Join(fields[i:], cut(w.ifs(), 1))
+		default:
+			field.text = fields[i]
 		}
 		w.set(x.text, [][]value{{field}}, p.maybe)
 	}
 	if len(names) == 0 && name == "read" {
 		w.set("REPLY", [][]value{{v}}, p.maybe)
 	}
+}
+
+// readText is as much of s as read takes: up to a delimiter, or some characters, without backslashes.
+func readText(s string, a arguments) string {
+	end := "\n"
+	if delimiter, ok := a.option("-d", "-rd"); ok {
+		end = cut(delimiter.text, 1)
+	}
+	if end != "" {
+		s, _, _ = strings.Cut(s, end)
+	}
+	if count, ok := a.option("-n", "-N", "-rn", "-rN"); ok {
+		if n, err := strconv.Atoi(count.text); err == nil && n >= 0 {
+			s = cut(s, n)
+		}
+	}
+	if !a.flag("r", "ptnNdui") {
+		s = strings.ReplaceAll(s, "\\", "")
+	}
+	return s
 }
 
 // parallel runs its command for each word behind :::, or line of its input.
@@ -825,6 +863,11 @@ func (w *follower) container(name string, a arguments, in place) {
 		return
 	}
 	rest := a.all[i+1:]
+	for _, x := range rest { // the whole machine is in the container's hands
+		if x.is("--privileged") || strings.HasPrefix(x.text, "/:") || strings.HasPrefix(x.text, "-v/:") || strings.HasPrefix(x.text, "--volume=/:") {
+			w.out.Privileged = true
+		}
+	}
 	dirs := w.dirs
 	w.dirs = []string{some}
 	defer func() { w.dirs = dirs }()

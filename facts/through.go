@@ -376,7 +376,7 @@ func (w *follower) fed(args []value, replace string, in *value, delimiter string
 // plain follows a command that is no wrapper.
 func (w *follower) plain(name string, args []value, p place) {
 	switch {
-	case shells[name] || otherShells[name]:
+	case shells[strings.TrimRight(name, "0123456789.-")] || otherShells[name] || name == "exe" && strings.HasPrefix(args[0].text, "/proc/"):
 		w.shell(name, args, p)
 		return
 	case name == "eval":

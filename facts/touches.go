@@ -48,8 +48,13 @@ func (w *follower) touches(name string, a arguments, args []value, p place) {
 			}
 			if f, ok := strings.CutPrefix(x.text, "of="); ok {
 				w.writes(value{f, x.taint}, nil)
+				if p.in != nil {
+					w.wrote(f, *p.in)
+				}
 			}
 		}
+	case "scp", "rsync", "rcp", "aws", "gsutil", "gcloud", "s3cmd":
+		w.copied(name, a)
 	case "cp", "mv", "ln", "gcp", "install": // a copy of what the text itself wrote is that too
 		if ops := a.operands("-t", "-m", "-o", "-g"); len(ops) == 2 {
 			if v, ok := w.content(ops[0].text); ok {
@@ -71,7 +76,7 @@ func (w *follower) touches(name string, a arguments, args []value, p place) {
 		for _, x := range a.operands() {
 			w.secretVariable(x.text)
 		}
-	case "tee":
+	case "tee", "sponge":
 		for _, x := range a.operands() {
 			if p.in != nil {
 				w.wrote(x.text, *p.in)
@@ -86,7 +91,16 @@ func (w *follower) touches(name string, a arguments, args []value, p place) {
 				w.deletes(x, false, args)
 			}
 		}
-	case "docker", "podman", "kubectl", "oc", "aws", "gsutil", "gcloud", "az", "rclone", "gh", "glab", "s3cmd", "mc", "b2", "croc", "magic-wormhole", "wormhole", "cpio", "pax", "ar", "xargs", "socat":
+	case "hg", "svn":
+		if sub := a.operands(); len(sub) > 1 && (sub[0].is("clone") || sub[0].is("co") || sub[0].is("checkout") || sub[0].is("export")) {
+			w.cloned(arguments{sub[1:]})
+		}
+	case "docker", "podman", "kubectl", "oc", "az", "rclone", "gh", "glab", "mc", "b2", "croc", "wormhole", "socat":
+		if ops := a.operands(); name == "gh" && len(ops) > 2 && ops[0].is("repo") && ops[1].is("clone") {
+			w.wroteTree(path.Base(ops[len(ops)-1].text))
+		} else if name == "gh" && len(ops) > 1 && ops[0].is("release") && ops[1].is("download") {
+			w.wroteTree(".")
+		}
 		for _, x := range a.operands() {
 			if kind, file, ok := strings.Cut(x.text, ":"); ok && name == "socat" && (strings.EqualFold(kind, "file") || strings.EqualFold(kind, "open") || strings.EqualFold(kind, "gopen")) {
 				x.text, _, _ = strings.Cut(file, ",")
@@ -117,6 +131,23 @@ func (w *follower) touches(name string, a arguments, args []value, p place) {
 				}
 			}
 		}
+	}
+}
+
+// copied notes what is copied to and from another machine.
+func (w *follower) copied(name string, a arguments) {
+	ops := a.operands("-i", "-P", "-l", "-o", "-c", "-F", "-S", "-J", "-e", "--rsh", "--exclude", "--include", "--profile", "--region")
+	for i, x := range ops {
+		if w.secretFile(x) {
+			w.reads(x)
+		}
+		if i == len(ops)-1 || !strings.Contains(x.text, ":") {
+			continue
+		}
+		to, v := ops[len(ops)-1].text, value{anything, fetched | printed}
+		w.wrote(to, v)
+		_, file, _ := strings.Cut(x.text, ":")
+		w.wrote(join(to, path.Base(file)), v)
 	}
 }
 
@@ -471,6 +502,9 @@ func (w *follower) talks(name string, a arguments, args []value, p place) {
 	switch name {
 	case "curl", "wget", "http", "https", "xh", "fetch", "aria2c", "axel", "lynx", "links", "w3m", "httpie", "ab", "wrk", "hey", "siege", "websocat", "wscat", "grpcurl", "youtube-dl", "yt-dlp":
 		w.proxies(a)
+		if name == "wget" && a.has("ri", "--recursive", "--mirror", "--input-file") {
+			w.wroteTree(".")
+		}
 		ops := a.operands("-X", "--request", "-H", "--header", "-d", "--data", "--data-raw", "--data-binary", "--data-urlencode", "-o", "--output", "-u", "--user", "-A", "--user-agent", "-e", "--referer", "-b", "--cookie", "-c", "--cookie-jar", "-F", "--form", "-x", "--proxy", "-T", "--upload-file", "-m", "--max-time", "--connect-timeout", "--retry", "-w", "--write-out", "-O", "--output-document", "-P", "-K", "--config", "--cacert", "--cert", "--key", "-D", "--dump-header", "--resolve", "--post-data", "--post-file", "-t", "-T", "-U", "-Q", "-r", "--range", "-E", "--interface", "--limit-rate", "--retry-delay", "-i", "--input-file", "-a", "--directory-prefix", "-C")
 		if name == "curl" || name == "http" || name == "https" || name == "xh" { // curl's -O takes no value
 			ops = append(ops, a.operandsOnly("-O", "-i", "-a", "-P")...)
