@@ -13,8 +13,11 @@ func (w *follower) judge(name string, args []value, p place) {
 	w.touches(name, a, args, p)
 	switch name {
 	case "rm", "grm", "srm", "unlink", "rmdir", "trash-empty", "rimraf", "del-cli", "trash":
-		recursive := name == "srm" || name == "rimraf" || a.has("rR", "--recursive")
+		recursive := name == "srm" || name == "rimraf" || name == "del-cli" || a.has("rR", "--recursive")
 		for _, x := range a.operands() {
+			if name == "rimraf" || name == "del-cli" { // which expand patterns themselves
+				x.text = quoting.Replace(x.text)
+			}
 			switch {
 			case recursive:
 				w.deletes(x, false, args)

@@ -421,7 +421,7 @@ func (p place) wrapped(name string) place {
 }
 
 // gains are the wrappers that run a command with the rights of another user.
-var gains = set("sudo doas su runuser pkexec run0 su-exec gosu setpriv sudoedit please")
+var gains = set("sudo doas su runuser pkexec run0 su-exec gosu setpriv sudoedit please dzdo")
 
 // condition follows what stands in [[ ]].
 func (w *follower) condition(x syntax.TestExpr, p place) {

@@ -35,9 +35,7 @@ func (w *follower) language(name string, lang language, args []value, p place) {
 			}
 			return
 		case a == "-m" && lang.code == "c":
-			if i+1 < len(args) && args[i+1].is("pip") {
-				w.run(args[i+1:], p.wrapped(name))
-			}
+			w.module(name, args[i+1:], p)
 			return
 		case strings.HasPrefix(a, "-"):
 			for j := 1; j < len(a); j++ {
@@ -68,6 +66,23 @@ func (w *follower) language(name string, lang language, args []value, p place) {
 		}
 	}
 	w.foreignInput(name, p)
+}
+
+// module is python -m: pip is a command of its own, timeit is given code, and others are given files.
+func (w *follower) module(name string, args []value, p place) {
+	if len(args) > 0 && args[0].is("pip") {
+		w.run(args, p.wrapped(name))
+		return
+	}
+	for i, x := range args {
+		switch {
+		case i == 0 || strings.HasPrefix(x.text, "-"):
+		case args[0].is("timeit"):
+			w.foreign(name, x, p)
+		case w.secretFile(x):
+			w.reads(x)
+		}
+	}
 }
 
 // edited notes the files that -n and -p of perl and ruby read, and -i writes.
@@ -105,7 +120,7 @@ func (w *follower) foreign(name string, code value, p place) {
 	if code.text == "" {
 		return
 	}
-	if !code.known() || !harmless(code.text) || strings.Contains(code.text, "load") && !strings.HasPrefix(name, "p") {
+	if _, ok := interpreterOf(name); !ok || !code.known() || !harmless(code.text) || strings.Contains(code.text, "load") && !strings.HasPrefix(name, "p") {
 		w.unknown(name + " is given code that is not shell")
 	}
 	if p.depth++; p.depth > MaxShellDepth {

@@ -29,16 +29,13 @@ func (w *follower) gives(name string, args []value, p place) {
 	case "script":
 		if code, ok := a.option("-c", "--command"); ok {
 			w.nested(code, in)
+		} else if ops := a.from("-t", "-T", "-o", "-O", "-I", "-B", "-m", "-E"); len(ops) > 1 { // BSD's
+			w.run(ops[1:], in)
 		}
 	case "watch":
 		if ops := a.operands("-n", "--interval", "-q"); len(ops) > 0 {
 			w.nested(joined(ops), in)
 		}
-	case "hyperfine", "entr", "chpst", "daemonize", "nodemon", "concurrently", "setlock", "lockf", "pdsh", "clush", "pssh", "parallel-ssh", "dsh", "salt", "fab", "just", "launchctl":
-		for _, x := range a.operands() {
-			w.suspectCode(x, in)
-		}
-		w.suspects(a.all, in)
 	case "cmake":
 		if i := a.index("-E"); i >= 0 && i+1 < len(a.all) {
 			w.cmakeTool(a.all[i+1:], in)
@@ -378,7 +375,7 @@ func (w *follower) gives(name string, args []value, p place) {
 		for _, code := range codes {
 			w.client(cut(code, maxText), in)
 		}
-	case "ftp", "lftp":
+	case "ftp", "lftp", "dc":
 		w.transfers(a, in, p)
 	case "crontab":
 		if p.in != nil && len(a.all) == 0 || a.index("-") >= 0 {
@@ -392,9 +389,10 @@ func (w *follower) gives(name string, args []value, p place) {
 		}
 	case "ld-linux-x86-64.so.2":
 		w.suspects(a.all, in)
-	case "php", "irb", "tclsh", "wish", "r", "rscript", "julia", "ghci", "deno", "bun", "groovy", "scala", "jshell", "jrunscript", "octave", "guile", "racket", "lua", "luajit", "erl", "elixir", "swift":
+	case "php", "irb", "tclsh", "ipython", "ipython3", "bpython", "zx", "puppet", "erb", "micropython", "ts-node", "tsx", "ghc", "runghc", "ocaml", "iex", "raku", "rakudo", "crystal", "clj", "bb", "sbcl", "gnuplot", "matlab", "maxima", "nim", "kotlin", "wish", "r", "rscript", "julia", "ghci", "deno", "bun", "groovy", "scala", "jshell", "jrunscript", "octave", "guile", "racket", "lua", "luajit", "erl", "elixir", "swift":
 		if _, ok := interpreterOf(name); !ok {
-			code, ok := a.option("-e", "-c", "eval", "-r", "--eval", "-eval")
+			w.transfers(a, in, p)
+			code, ok := a.option("-e", "-c", "eval", "-r", "--eval", "-eval", "-batch", "--batch-string")
 			switch {
 			case ok:
 				w.foreign(name, code, in)
@@ -429,13 +427,29 @@ func (w *follower) gives(name string, args []value, p place) {
 			w.unknown(name + " runs a program that is not looked into")
 		}
 	default:
-		if runners[name] && name != "capsh" || strings.HasPrefix(name, "ld-linux") || strings.HasPrefix(name, "ld-musl") || name == "capsh" {
+		if givers[name] {
+			for _, x := range a.all {
+				_, code, ok := strings.Cut(x.text, "=") // --exec=code
+				if ok && strings.HasPrefix(x.text, "-") {
+					x.text = code
+				}
+				w.suspectCode(x, in)
+			}
+			w.suspects(a.all, in)
+		} else if runners[name] && name != "capsh" || strings.HasPrefix(name, "ld-linux") || strings.HasPrefix(name, "ld-musl") || name == "capsh" {
 			w.unknown(name + " runs a command that is not looked into, or changes what a name means")
 			w.suspects(a.all, in)
 		}
 	}
 	w.runsFile(name, args, p)
 }
+
+// givers give a command that stands in their words, or in one of them, to be run. Where in their
+// words it begins is not known; what looks like one is followed.
+var givers = set(`hyperfine entr chpst daemonize nodemon concurrently setlock lockf pdsh clush pssh parallel-ssh dsh salt salt-call fab just launchctl
+	perf valgrind rr xterm gnome-terminal konsole alacritty kitty wezterm zellij dtach abduco cpulimit systemd-inhibit systemd-nspawn machinectl
+	run-one logsave pexec dzdo please ssh-agent dbus-launch startx daemon cross-env cross-env-shell dotenvx envchain guix sops shx fzf yt-dlp youtube-dl
+	tcpdump watchman-make chef-apply npm-run-all`)
 
 // nodeTools are programs of packages that yarn and pnpm run by their names, and that can do harm.
 var nodeTools = set("prisma sequelize sequelize-cli knex typeorm drizzle-kit rimraf firebase supabase wrangler vercel netlify serverless sls cdk sst")
