@@ -434,6 +434,10 @@ func (w *follower) gives(name string, args []value, p place) {
 					x.text = code
 				}
 				w.suspectCode(x, in)
+				w.embedded(x.text, in)
+			}
+			if p.in != nil {
+				w.embedded(p.in.text, in)
 			}
 			w.suspects(a.all, in)
 		} else if runners[name] && name != "capsh" || strings.HasPrefix(name, "ld-linux") || strings.HasPrefix(name, "ld-musl") || name == "capsh" {
@@ -449,7 +453,18 @@ func (w *follower) gives(name string, args []value, p place) {
 var givers = set(`hyperfine entr chpst daemonize nodemon concurrently setlock lockf pdsh clush pssh parallel-ssh dsh salt salt-call fab just launchctl
 	perf valgrind rr xterm gnome-terminal konsole alacritty kitty wezterm zellij dtach abduco cpulimit systemd-inhibit systemd-nspawn machinectl
 	run-one logsave pexec dzdo please ssh-agent dbus-launch startx daemon cross-env cross-env-shell dotenvx envchain guix sops shx fzf yt-dlp youtube-dl
-	tcpdump watchman-make chef-apply npm-run-all`)
+	tcpdump watchman-make chef-apply npm-run-all
+	aa-exec aoss bpftrace borg cabal certbot choom codex csvtool dhclient dmsetup dnsmasq genie grc ksu latexmk mail mailx msgfilter multitime openvpn openvt pidstat plymouth
+	restic rustup scrot socket softlimit sshfs task tmate torify xdotool zic m4 tex pdftex latex pdflatex xelatex lualatex`)
+
+var embeddedCode = regexp.MustCompile(`(?:write18\s*\{|syscmd\(|execute(?:-silent)?\()([^)}]*)`)
+
+// embedded follows what TeX, m4 and fzf run from within their own code.
+func (w *follower) embedded(code string, in place) {
+	for _, m := range embeddedCode.FindAllStringSubmatch(cut(code, maxText), maxBraces) {
+		w.nested(exactly(m[1]), in)
+	}
+}
 
 // nodeTools are programs of packages that yarn and pnpm run by their names, and that can do harm.
 var nodeTools = set("prisma sequelize sequelize-cli knex typeorm drizzle-kit rimraf firebase supabase wrangler vercel netlify serverless sls cdk sst")
@@ -508,6 +523,12 @@ func (w *follower) client(code string, in place) {
 	}
 }
 
+// buildFiles are what programs run without being told.
+var buildFiles = map[string][]string{
+	"npm": {"package.json"}, "yarn": {"package.json"}, "pnpm": {"package.json"}, "bun": {"package.json"}, "composer": {"composer.json"}, "bundle": {"Gemfile"}, "rake": {"Rakefile"},
+	"cmake": {"CMakeLists.txt"}, "just": {"justfile", "Justfile", ".justfile"}, "task": {"Taskfile.yml"}, "gradle": {"build.gradle"}, "mvn": {"pom.xml"}, "cargo": {"build.rs"}, "pytest": {"conftest.py"}, "tox": {"tox.ini"},
+}
+
 // runsFile follows a program that an operand names, which the text itself fetched or wrote.
 func (w *follower) runsFile(name string, args []value, p place) {
 	switch name {
@@ -526,6 +547,12 @@ func (w *follower) runsFile(name string, args []value, p place) {
 			w.out.FetchToInterpreter = true
 		}
 	}
+	for _, file := range buildFiles[name] {
+		if v, ok := w.files[w.at(file)]; ok {
+			w.out.FetchToInterpreter = w.out.FetchToInterpreter || v.taint&fetched != 0
+			w.unknown(name + " runs a file that the text itself writes")
+		}
+	}
 	switch name {
 	case "deno", "bun", "go", "cargo", "rscript", "julia", "lua", "tclsh", "make", "java", "ansible-playbook", "dpkg", "rpm", "installer", "msiexec", "pip", "pip3", "npm", "apt", "apt-get", "dnf", "yum", "docker", "kubectl", "insmod", "psql":
 		for _, a := range args[1:] {
@@ -533,7 +560,11 @@ func (w *follower) runsFile(name string, args []value, p place) {
 			if rest, ok := strings.CutPrefix(file, "-f"); ok && rest != "" {
 				file = rest
 			}
-			if v, ok := w.files[w.at(file)]; ok && v.taint&fetched != 0 && name != "kubectl" && name != "psql" && name != "docker" {
+			v, ok := w.files[w.at(file)]
+			if ok && v.taint&fetched == 0 && (name == "ansible-playbook" || name == "go" || name == "java" || name == "julia" || name == "rscript" || name == "tclsh") {
+				w.unknown(name + " runs a file that the text itself writes")
+			}
+			if ok && v.taint&fetched != 0 && name != "kubectl" && name != "psql" && name != "docker" {
 				w.out.FetchToInterpreter = true
 			}
 		}
