@@ -59,6 +59,7 @@ func Hostile() map[string]string {
 		"SQL":                 "psql -c '" + strings.Repeat("delete from x where ", 3000) + "'",
 		"decoding":            "echo " + strings.Repeat("ZWNobyB4Owo", 5000) + " | base64 -d | sh",
 		"printf":              "printf '%s%s%s' " + fill("aaaa ")[:60000],
+		"fetched directories": "git clone a:b x;" + fill("x/"+strings.Repeat("a/", 2000)+"b;"),
 		"here-documents":      fill("cat <<E\na\nE\n"),
 		"URLs":                "curl " + fill("http://a.example/b "),
 	}
