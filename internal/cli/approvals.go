@@ -50,9 +50,11 @@ func (a *app) approvalsCmd() *cobra.Command {
 		return nil
 	}}
 	list.Flags().BoolVar(&all, "all", false, "also those that are answered, and the newest 1000 that are used, expired or void")
-	return group("approvals", "Answer escalated calls", list, a.watchCmd(),
+	cmds := group("approvals", "Answer escalated calls", list, a.watchCmd(),
 		a.answerCmd("approve", "Approve a call", receipt.AnswerApprove, "approved"),
 		a.answerCmd("deny", "Refuse a call", receipt.AnswerRefuse, "refused"))
+	cmds.SuggestFor = []string{"approve", "deny"}
+	return cmds
 }
 
 func (a *app) answerCmd(use, short, answer, done string) *cobra.Command {

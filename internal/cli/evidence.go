@@ -82,7 +82,9 @@ it is not proved that a name has only one stream.`,
 	f.StringVar(&kept, "since-checkpoint", "", "a checkpoint or receipt that an auditor kept: prove that the log is an extension of it")
 	f.BoolVar(&noStreamKey, "no-stream-key", false, "leave the stream key out")
 	f.StringVarP(&out, "output", "o", "evidence-pack.tar", "the file to write; - is standard output")
-	return group("evidence", "Hand evidence out", export)
+	cmds := group("evidence", "Hand evidence out", export)
+	cmds.SuggestFor = []string{"pack", "export"}
+	return cmds
 }
 
 // keptSize is the size of a checkpoint, or of the one in a receipt.
@@ -174,7 +176,7 @@ func (a *app) logCmd() *cobra.Command {
 		h.dir = a.home
 		return h.open(ctx, -1)
 	}
-	check := &cobra.Command{Use: "check", Short: "Check every entry and every derived row", Args: exactly(0), RunE: func(cmd *cobra.Command, _ []string) error {
+	check := &cobra.Command{Use: "check", SuggestFor: []string{"verify"}, Short: "Check every entry and every derived row", Args: exactly(0), RunE: func(cmd *cobra.Command, _ []string) error {
 		log, store, err := open(cmd.Context())
 		if err == nil {
 			defer store.Close()

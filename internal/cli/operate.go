@@ -49,9 +49,11 @@ func (a *app) boundaryCmd() *cobra.Command {
 		c.Flags().StringVar(&reason, "reason", "", "why, for whoever reads the log")
 		return c
 	}
-	return group("boundary", "See and freeze the boundary", status,
+	all := group("boundary", "See and freeze the boundary", status,
 		change("freeze", "Deny every call from now on", "/v1/boundary/freeze", "frozen"),
 		change("unfreeze", "End a freeze", "/v1/boundary/unfreeze", "no longer frozen"))
+	all.SuggestFor = []string{"status", "freeze", "unfreeze"}
+	return all
 }
 
 // down prints that there is no server.

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/spf13/cobra"
 
 	"github.com/helm-ai-kernel/helm-ai-kernel/boundary/httpapi"
@@ -91,6 +93,7 @@ func (a *app) receiptsCmd() *cobra.Command {
 	filters(list)
 
 	var out string
+	var plain bool
 	show := &cobra.Command{Use: "show ID", Short: "Print a receipt file with a fresh proof", Args: exactly(1),
 		Long: "Print the receipt of an entry, by its id or index, or, of a call that waits\nfor an answer, by 8 or more of its id's first digits: a DSSE envelope with a proof of inclusion\nin the log as it is now. `helm-ai-kernel verify receipt FILE` verifies it.",
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -106,6 +109,11 @@ func (a *app) receiptsCmd() *cobra.Command {
 			if err := c.ask(cmd.Context(), http.MethodGet, "/v1/receipts/"+url.PathEscape(id), nil, nil, &raw); err != nil {
 				return err
 			}
+			if plain {
+				if raw, err = statement(raw); err != nil {
+					return err
+				}
+			}
 			if out == "" {
 				_, err = a.out.Write(raw)
 				return err
@@ -113,7 +121,23 @@ func (a *app) receiptsCmd() *cobra.Command {
 			return os.WriteFile(out, raw, 0o600)
 		}}
 	show.Flags().StringVarP(&out, "output", "o", "", "write to this file")
-	return group("receipts", "Read the log", tail, list, show)
+	show.Flags().BoolVar(&plain, "statement", false, "for reading: what was signed alone, indented; nothing verifies it")
+	all := group("receipts", "Read the log", tail, list, show)
+	all.SuggestFor = []string{"tail", "show", "list", "logs"}
+	return all
+}
+
+// statement is what a receipt file says, for people.
+func statement(file []byte) ([]byte, error) {
+	e, err := receipt.ParseEnvelope(bytes.TrimSuffix(file, []byte("\n")))
+	if err != nil {
+		return nil, fmt.Errorf("read the receipt: %w", err)
+	}
+	plain := jsontext.Value(e.Payload)
+	if err := plain.Indent(jsontext.WithIndent("  ")); err != nil {
+		return nil, fmt.Errorf("read the statement: %w", err)
+	}
+	return append(plain, '\n'), nil
 }
 
 // pages prints everything that matches now.
