@@ -8,6 +8,7 @@ package kernel
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -155,6 +156,16 @@ func (k *Kernel) Activate(ctx context.Context, p *policy.Policy, principal strin
 		k.active.Store(p)
 	}
 	return r, err
+}
+
+// IsActive reports whether the log shows the policy of bytes with this SHA-256 active.
+func (k *Kernel) IsActive(ctx context.Context, sha [sha256.Size]byte) (is bool, err error) {
+	err = k.log.View(ctx, func(v *ledger.View) error {
+		active, index, _ := v.ActivePolicy()
+		is = index != 0 && active == receipt.Hash(sha)
+		return nil
+	})
+	return is, err
 }
 
 func ref(p *policy.Policy) receipt.PolicyRef {

@@ -1,7 +1,9 @@
 package policy
 
 import (
+	"runtime"
 	"sync"
+	"sync/atomic"
 )
 
 // Accepted is the policy of bytes that Compile has accepted before, with the same Engine, as a
@@ -16,6 +18,23 @@ func Accepted(name string, src []byte) (*Policy, error) {
 		return nil, s.err()
 	}
 	return p, nil
+}
+
+// Warm compiles a condition and throws it away. The first one of a process costs as much again as
+// many more, because the parser learns the grammar from it: a process that decides one call does
+// that while it opens the log.
+func Warm() error {
+	l, err := newLanguage(&file{})
+	if err != nil {
+		return err
+	}
+	e, err := l.env(nil)
+	if err != nil {
+		return err
+	}
+	_, issues := e.Compile(`facts.shell.commands.exists(c, !(c.name in ["a", 'b']) && c.args.all(a, !a.startsWith("-") || a != "x" && a.matches(r"^[0-9]+$"))) ||
+		has(context.cwd) && !facts.path.under(context.cwd) && (1 + 2 * 3 <= -4 ? args["d"] == 1.0 : facts.shell.unknown != [])`)
+	return issues.Err()
 }
 
 // late is what the rules of an accepted policy are compiled with.
@@ -38,6 +57,7 @@ func (x *late) compile(p *Policy, d *declared) {
 	if x.done[name] {
 		return
 	}
+	var reached []*rule
 	for i := range p.rules { // by id
 		r := &p.rules[i]
 		if t == nil && !r.pattern() || t != nil && !r.reaches(name) {
@@ -46,15 +66,37 @@ func (x *late) compile(p *Policy, d *declared) {
 		if r.line == 0 { // else others may be reading it
 			r.line, _, _ = x.s.position(x.s.keyOffset(r.path + ".when"))
 		}
-		of := t
-		if !r.perTool() {
-			of = nil
-		}
-		c, ok := x.l.compile(x.s, r, of)
-		if !ok {
-			c = condition{rule: r, broken: x.s.err()}
-		}
-		*to = append(*to, c)
+		reached = append(reached, r)
 	}
+	// A process that decides one call waits for this: all processors do it. The environments are
+	// there before, for the language keeps them.
+	x.l.env(nil)
+	x.l.env(t)
+	all := make([]condition, len(reached))
+	var next atomic.Int64
+	var work sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), len(reached)) {
+		work.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(reached); i = int(next.Add(1)) - 1 {
+				all[i] = x.one(reached[i], t)
+			}
+		})
+	}
+	work.Wait()
+	*to = append(*to, all...)
 	x.done[name] = true
+}
+
+// one compiles a rule for a tool, or for those that are not declared.
+func (x *late) one(r *rule, t *tool) condition {
+	if !r.perTool() {
+		t = nil
+	}
+	s := *x.s // its findings are this rule's
+	s.findings = nil
+	c, ok := x.l.compile(&s, r, t)
+	if !ok {
+		c = condition{rule: r, broken: s.err()}
+	}
+	return c
 }

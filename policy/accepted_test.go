@@ -133,3 +133,10 @@ func TestAcceptedAtOnce(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+// TestWarm: the condition that is thrown away is one.
+func TestWarm(t *testing.T) {
+	if err := Warm(); err != nil {
+		t.Error(err)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -71,19 +72,20 @@ func (a *app) reach(ctx context.Context, k *asking) (*client, func() error, erro
 // embed opens the log and answers the HTTP API without a network: what comes of a call is
 // the same, whichever way it is asked.
 func (a *app) embed(ctx context.Context, k *asking) (_ *client, _ func() error, err error) {
-	var p *policy.Policy
+	go policy.Warm() // a failure comes again where it counts
+	var src []byte
 	if k.policy != "" {
-		src, err := os.ReadFile(k.policy)
-		if err != nil {
+		if src, err = os.ReadFile(k.policy); err != nil {
 			return nil, nil, fmt.Errorf("read policy: %w", err)
 		}
-		if p, err = policy.Compile(k.policy, src); err != nil {
-			return nil, nil, err
-		}
 	}
+	var p *policy.Policy // where it has to be activated
 	open := func() (*ledger.Log, io.Closer, error) {
 		log, store, err := k.home.open(ctx, -1)
-		if errors.Is(err, errNoLog) && p != nil {
+		if errors.Is(err, errNoLog) && src != nil {
+			if p, err = policy.Compile(k.policy, src); err != nil {
+				return nil, nil, err // a policy that is refused leaves no home behind
+			}
 			log, store, _, err = k.home.openOrCreate(ctx, -1)
 		}
 		return log, store, err
@@ -103,6 +105,16 @@ func (a *app) embed(ctx context.Context, k *asking) (_ *client, _ func() error, 
 		return nil, nil, err
 	}
 	kern := kernel.New(log, time.Now)
+	if src != nil && p == nil {
+		// Most hooks name the policy that is active: it was compiled and tested when it became so.
+		if active, err := kern.IsActive(ctx, sha256.Sum256(src)); err != nil {
+			return nil, nil, err
+		} else if !active {
+			if p, err = policy.Compile(k.policy, src); err != nil {
+				return nil, nil, err
+			}
+		}
+	}
 	if p != nil {
 		if _, err := kern.Activate(ctx, p, starter); err != nil {
 			return nil, nil, fmt.Errorf("activate the policy: %w", err)
