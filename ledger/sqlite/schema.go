@@ -57,7 +57,12 @@ func InUse(path string) bool {
 	return code(err) == sqlite3.SQLITE_BUSY
 }
 
-func open(path string) (*Store, error) {
+func open(path string) (_ *Store, err error) {
+	defer func() {
+		if c := code(err); c == sqlite3.SQLITE_READONLY || c == sqlite3.SQLITE_CANTOPEN {
+			err = fmt.Errorf("%w: the log is written by whoever opens it, and this user may not write the file, those beside it with its name, or their folder", err)
+		}
+	}()
 	// fdatasync is all that a commit needs, and half of what fsync costs. Where the
 	// system has none, SQLite goes on with what it has.
 	if _, err := sqlite.Fdatasync(true); err != nil && !errors.Is(err, sqlite.ErrFdatasyncUnavailable) {
