@@ -530,7 +530,7 @@ func lastLine(s string) string {
 func hostVersion(ctx context.Context, h *hosts.Host) string {
 	path, err := exec.LookPath(h.Program)
 	if err != nil {
-		return h.Program + " is not on the PATH"
+		return fmt.Sprintf("version not known, for %s is not on the PATH", h.Program)
 	}
 	ctx, stop := context.WithTimeout(ctx, 20*time.Second)
 	defer stop()

@@ -146,7 +146,7 @@ func userDir(h *hosts.Host) (string, error) {
 
 // covered says what a hook covers and what not.
 func covered(h *hosts.Host) string {
-	return fmt.Sprintf("the tool calls that %s tells its hooks of, and not %s", h.Title, h.Misses)
+	return fmt.Sprintf("the tool calls that %s tells its hooks of; not covered: %s", h.Title, h.Misses)
 }
 
 // maxSettings is more than any host's settings have.
