@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"runtime"
 	"sync"
 	"sync/atomic"
 )
@@ -37,6 +36,9 @@ func Warm() error {
 	return issues.Err()
 }
 
+// compilers is how many conditions are compiled at once, at most.
+const compilers = 4
+
 // late is what the rules of an accepted policy are compiled with.
 type late struct {
 	mu   sync.Mutex // guards the rest: a language grows
@@ -68,14 +70,14 @@ func (x *late) compile(p *Policy, d *declared) {
 		}
 		reached = append(reached, r)
 	}
-	// A process that decides one call waits for this: all processors do it. The environments are
+	// A process that decides one call waits for this. The environments are
 	// there before, for the language keeps them.
 	x.l.env(nil)
 	x.l.env(t)
 	all := make([]condition, len(reached))
 	var next atomic.Int64
 	var work sync.WaitGroup
-	for range min(runtime.GOMAXPROCS(0), len(reached)) {
+	for range min(compilers, len(reached)) {
 		work.Go(func() {
 			for i := int(next.Add(1)) - 1; i < len(reached); i = int(next.Add(1)) - 1 {
 				all[i] = x.one(reached[i], t)
