@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	jsonv2 "github.com/go-json-experiment/json"
@@ -94,13 +95,12 @@ func toolName(host, s string) string {
 	return helm.Name(host + "." + s)
 }
 
-// mcpName is SERVER.TOOL, or what the host calls it where the server is named as a host is:
-// it would be taken for that host's own tool.
+// mcpName is SERVER.TOOL, or what the host calls it where that could be another's: a server
+// named as a host is, whose tools would be taken for that host's own, or with a dot, which
+// would be taken for a server of a shorter name.
 func mcpName(host, s, server, tool string) string {
-	for _, h := range []string{nameClaudeCode, nameCodex, nameGemini, nameCursor} {
-		if server == h {
-			server = ""
-		}
+	if slices.Contains([]string{nameClaudeCode, nameCodex, nameGemini, nameCursor}, server) || strings.Contains(server, ".") {
+		server = ""
 	}
 	if server == "" || tool == "" {
 		return helm.Name(host + "." + s)
